@@ -29,7 +29,7 @@ type Access struct {
 	// Proxies are trusted to report a client's address and TLS.
 	Proxies httperr.Proxies
 
-	looks looks
+	viewings viewings
 }
 
 // The modes, as the session route returns them.

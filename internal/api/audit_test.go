@@ -29,9 +29,9 @@ func (g *guardedSite) acts(f account.EventFilter) []string {
 	return list
 }
 
-// A look at the gallery is one entry, with its pages, refreshes and previews, and is found
+// Viewing the gallery is one entry, with its pages, refreshes and previews, and is found
 // by each of its images.
-func TestOneLookIsOneEntry(t *testing.T) {
+func TestOneViewingIsOneEntry(t *testing.T) {
 	g := newGuardedSite(t)
 	image := "/api/v1/images/" + g.slide
 	page := g.json("reader", "/api/v1/images?limit=1")
@@ -54,11 +54,11 @@ func TestOneLookIsOneEntry(t *testing.T) {
 	if diff := cmp.Diff([]string{"label.list", "label.show"}, g.acts(account.EventFilter{Object: g.slide})); diff != "" {
 		t.Errorf("opened (-want +got):\n%s", diff)
 	}
-	// Another store, and another user, are looks of their own.
+	// Another store, and another user, are viewings of their own.
 	g.json("reader", "/api/v1/images?store="+g.store)
 	g.json("admin", "/api/v1/images")
 	if diff := cmp.Diff([]string{"label.list", "label.show", "label.list", "label.list"}, g.acts(account.EventFilter{Object: g.slide})); diff != "" {
-		t.Errorf("looks (-want +got):\n%s", diff)
+		t.Errorf("viewings (-want +got):\n%s", diff)
 	}
 	g.json("admin", "/api/v1/audit")
 	g.json("admin", "/api/v1/audit?act=login")

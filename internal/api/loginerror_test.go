@@ -121,9 +121,9 @@ func TestRefusedAtProvider(t *testing.T) {
 	pass, err := s.keys.SignAccessToken(authz.AccessToken{User: user.ID, Store: s.store, Scope: account.ScopeLabel, Issued: authz.Date(now), Expires: authz.Date(now.Add(time.Minute))})
 	check(t, err)
 
-	type look struct{ path, query, header, value string }
+	type display struct{ path, query, header, value string }
 	tile, label := "/api/v1/images/"+s.slide+"/tiles/0/0/0", "/api/v1/images/"+s.slide+"/associated/label"
-	looks := map[string]look{
+	displays := map[string]display{
 		"tile, session": {tile, "", "Cookie", session}, "label, session": {label, "", "Cookie", session},
 		"tile, token": {tile, "", "Authorization", "Bearer " + token}, "label, token": {label, "", "Authorization", "Bearer " + token},
 		"tile, link": {tile, "?" + link.Encode(), "", ""}, "label, link": {label, "?" + link.Encode(), "", ""},
@@ -131,7 +131,7 @@ func TestRefusedAtProvider(t *testing.T) {
 	}
 	seen := func() map[string]int {
 		got := map[string]int{}
-		for name, l := range looks {
+		for name, l := range displays {
 			var header []string
 			if l.header != "" {
 				header = []string{l.header, l.value}
@@ -142,7 +142,7 @@ func TestRefusedAtProvider(t *testing.T) {
 	}
 	every := func(status int) map[string]int {
 		want := map[string]int{}
-		for name := range looks {
+		for name := range displays {
 			want[name] = status
 		}
 		return want

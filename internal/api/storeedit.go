@@ -158,7 +158,7 @@ func newEdit(f *storeFields) *edit {
 
 // folders checks the folders on disk.
 func (e *edit) folders(a storeAPI, f *storeFields) error {
-		take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, a.StoreRoots.Check)
+	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, a.StoreRoots.Check)
 	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, a.StoreRoots.Check)
 	if f.Root.Given && f.Root.Null {
 		e.errs = append(e.errs, errors.New("root: a store needs a folder"))

@@ -39,16 +39,16 @@ func TestUploadRights(t *testing.T) {
 	const all = "/api/v1/uploads?all=true"
 	type seen struct{ Listed, Named bool }
 	got := map[string]seen{}
-	look := func(role string, a answer) {
+	check := func(role string, a answer) {
 		got[role] = seen{strings.Contains(string(a.body), filepath.Base(at)), strings.Contains(string(a.body), canary)}
 	}
 	for _, role := range []string{"sender", "keeper", "admin", "contributor", "viewer"} {
-		look(role, g.as(role, "GET", all, ""))
+		check(role, g.as(role, "GET", all, ""))
 	}
 	if _, err := g.api.Catalog.Stores.Update(ctx, st.ID, func(s *catalog.Store) error { s.HideLabels = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	look("admin, labels hidden", g.as("admin", "GET", all, ""))
+	check("admin, labels hidden", g.as("admin", "GET", all, ""))
 	want := map[string]seen{
 		"sender": {true, true}, "keeper": {true, true}, "admin": {true, true}, "contributor": {}, "viewer": {},
 		"admin, labels hidden": {true, true}, // the scope admin includes label here; see package upload for one that does not

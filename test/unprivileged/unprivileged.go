@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// nobody is the id of the unprivileged user nobody, and of its group.
+// The id of the unprivileged user nobody, and of its group.
 const nobody = 65534
 
 // HandOver makes dir the folder of an unprivileged user if this user is root, and returns that
