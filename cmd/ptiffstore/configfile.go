@@ -104,9 +104,6 @@ type key struct {
 	modes []string
 }
 
-// live reports whether the setting can be changed while the program runs.
-func (k *key) live() bool { return k.flag.Tag.Has("live") }
-
 // exists reports whether the setting names a file that must exist.
 func (k *key) exists() bool { return strings.HasPrefix(k.flag.Tag.Type, "existing") }
 

@@ -305,7 +305,7 @@ func keyTable() string {
 		if k.OneOf != nil {
 			kind = strings.Join(k.OneOf, ", ")
 		}
-		if k.live() {
+		if k.flag.Tag.Has("live") { // it can be changed while the program runs
 			reload = "yes"
 		}
 		help := k.flag.Help
