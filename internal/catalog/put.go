@@ -20,6 +20,8 @@ import (
 // given, unless it is [Missing] or [Quarantined]. To remove a value use
 // [Images.Update].
 //
+// A new image is not added if its path is that of one that was packed: see [Images.Pack].
+//
 // Ids, times, change numbers and kept values are filled in. All is one transaction: the
 // error is [ErrNotFound] if a store does not exist, and [ErrConflict] if another image has
 // the path.
@@ -162,9 +164,9 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 		t.tally(r.store, r.shelf, r.Identity.Size, -1)
 		gone = append(gone, []any{r.n, r.ID, t.next()})
 	}
-	for _, table := range []string{"descriptions", "images"} {
-		if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE n `+fmt.Sprintf(t.h.among, 1), t.h.list(numbers)); err != nil {
-			return wrap(err, table)
+	for _, of := range [][2]string{{"packed", "image"}, {"descriptions", "n"}, {"images", "n"}} {
+		if _, err := t.ExecContext(ctx, `DELETE FROM `+of[0]+` WHERE `+of[1]+` `+fmt.Sprintf(t.h.among, 1), t.h.list(numbers)); err != nil {
+			return wrap(err, of[0])
 		}
 	}
 	return t.upsert(ctx, changesTable, gone)
@@ -206,6 +208,10 @@ func (t *tx) merge(ctx context.Context, images []*Image) (batch, error) {
 		p := &pending{record: r, was: &was}
 		byID[r.ID], byPath[at{r.store, r.Path}] = p, p
 	}
+	packed, err := t.anyPacked(ctx, stores)
+	if err != nil {
+		return batch{}, err
+	}
 	var b batch
 	written := map[*pending]bool{}
 	for _, im := range images {
@@ -213,6 +219,14 @@ func (t *tx) merge(ctx context.Context, images []*Image) (batch, error) {
 		p := byID[im.ID]
 		if p == nil {
 			p = byPath[place]
+		}
+		if p == nil && packed[place.store] {
+			if skip, err := t.isPacked(ctx, place.store, place.path); err != nil {
+				return batch{}, err
+			} else if skip {
+				b.images = append(b.images, &record{Image: *im})
+				continue
+			}
 		}
 		if p == nil {
 			t.arrival++

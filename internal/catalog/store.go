@@ -339,7 +339,7 @@ func (t *tx) removeSome(ctx context.Context, store int64) error {
 	if len(list) > 0 {
 		return t.remove(ctx, list)
 	}
-	for _, q := range []string{`DELETE FROM counts WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
+	for _, q := range []string{`DELETE FROM packed WHERE store = $1`, `DELETE FROM counts WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
 		if _, err := t.ExecContext(ctx, q, store); err != nil {
 			return wrap(err, "stores")
 		}

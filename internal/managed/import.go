@@ -87,13 +87,13 @@ func (m *importer) run(ctx context.Context) (Imported, error) {
 	if err := m.open(); err != nil {
 		return Imported{}, err
 	}
+	digest := m.s.Received.takeDigest(m.id)
 	if strings.HasPrefix(m.im.Path, Incoming) {
-		digest := m.s.Received.takeDigest(m.id)
 		if err := m.stage(ctx); err != nil {
 			return Imported{}, err
 		}
-		m.accept(digest)
 	}
+	m.accept(digest)
 	if err := m.read(ctx); err != nil {
 		return Imported{}, err
 	}
@@ -138,7 +138,7 @@ func (m *importer) same() error {
 	return nil
 }
 
-// accept takes over the digest that the upload of the file computed. The file was the
+// accept takes over the digest that the upload or the writer of the file computed. The file was the
 // one that was received when it was opened, and is in staging since; that it was not
 // written to in between is checked as for every file, by [importer.renamed] and
 // [importer.same].

@@ -83,7 +83,10 @@ func (r *Recovery) recoverFile(ctx context.Context, at string) error {
 	if err != nil || im == nil {
 		return err
 	}
-	if im.StoreID != r.ID || im.Path == at {
+	if im.StoreID != r.ID {
+		return r.abandoned(ctx, im, at)
+	}
+	if im.Path == at {
 		return nil
 	}
 	return r.moved(ctx, im, at, now)
@@ -166,4 +169,29 @@ func (r *Recovery) restoreImage(ctx context.Context, id, at string, now fsx.Iden
 		return r.Leased.Images.Delete(ctx, im.ID)
 	}
 	return nil
+}
+
+// abandoned removes a file in staging that was written for an image of another store, if no
+// process is about to move the image: see [Store.Adopt].
+func (r *Recovery) abandoned(ctx context.Context, im *catalog.Image, at string) error {
+	if !strings.HasPrefix(at, Staging) || r.DryRun {
+		return nil
+	}
+	ctx, c, release, err := r.lease(ctx, im.ID)
+	if errors.Is(err, lease.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	if im, err = anyImage(ctx, c, im.ID); err != nil || im == nil || im.StoreID == r.ID {
+		return err
+	}
+	s, err := EntryOf(r.Store.Store, at)
+	if err != nil {
+		return imageError(im.ID, "staging", err)
+	}
+	defer s.Close()
+	return imageError(im.ID, "removing the rest of an interrupted move", errors.Join(s.Remove(), RemoveSidecar(r.Store.Store, at)))
 }

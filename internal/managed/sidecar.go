@@ -26,6 +26,8 @@ type Sidecar struct {
 	ExternalID *string   `json:"external_id,omitempty"`
 	Barcode    *string   `json:"barcode,omitempty"` // read from the label
 	CreatedAt  time.Time `json:"created_at"`
+	// FormerStores are those that the image was in before it was packed.
+	FormerStores []string `json:"former_stores,omitempty"`
 
 	// Of files in staging, quarantine and trash:
 	From        []byte `json:"from,omitempty"`   // the former path; it may be any bytes, so JSON has it in base64
@@ -41,7 +43,7 @@ const maxSidecar = 1 << 20
 func SidecarOf(im *catalog.Image) *Sidecar {
 	c := &Sidecar{
 		ID: im.ID, FileName: im.FileName, Aliases: im.Aliases, Label: im.Label, ExternalID: im.ExternalID,
-		CreatedAt: im.CreatedAt.UTC(),
+		CreatedAt: im.CreatedAt.UTC(), FormerStores: im.FormerStores,
 	}
 	if im.BarcodeSource == inspect.FromLabel {
 		c.Barcode = im.Barcode
@@ -63,6 +65,7 @@ func MovedFrom(im *catalog.Image) *Sidecar {
 func (c *Sidecar) Image(store string) *catalog.Image {
 	im := &catalog.Image{ID: c.ID, StoreID: store, CreatedAt: c.CreatedAt}
 	im.FileName, im.Aliases, im.Label, im.ExternalID = c.FileName, c.Aliases, c.Label, c.ExternalID
+	im.FormerStores = c.FormerStores
 	if c.Barcode != nil {
 		im.Barcode, im.BarcodeSource = c.Barcode, inspect.FromLabel
 	}

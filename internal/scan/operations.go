@@ -23,6 +23,27 @@ func (s *Syncer) Import(ctx context.Context, image string, progress func(done, t
 	return s.managedStore(st).Import(ctx, im.ID, progress)
 }
 
+// Adopt moves an image from another store into a managed store, with the file that a writes,
+// and imports that file; see [managed.Store.Adopt]. An image that was moved before is only
+// imported.
+func (s *Syncer) Adopt(ctx context.Context, image, from string, to *catalog.Store, a managed.Adoption) (managed.Imported, error) {
+	if to.Mode != catalog.Managed {
+		return managed.Imported{}, errors.New("images are moved into managed stores only")
+	}
+	if err := managed.CheckMarker(to); err != nil {
+		return managed.Imported{}, err
+	}
+	st := s.managedStore(to)
+	if err := st.Adopt(ctx, image, from, a); err != nil {
+		return managed.Imported{}, err
+	}
+	r, err := st.Import(ctx, image, nil)
+	if err == nil && s.Available != nil {
+		s.Available(image)
+	}
+	return r, err
+}
+
 // Remove deletes an image until it is restored. Its file in a managed store is moved to
 // the store's trash; in an in-place store it stays. The error is [catalog.ErrNotFound],
 // or one of the file system, the catalog or the context. If the file can't be moved

@@ -159,6 +159,9 @@ func (p *scan) whole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if files, err = p.withoutPacked(ctx, files); err != nil {
+		return err
+	}
 	left := p.known()
 	if err := p.sameRoot(files, left); err != nil {
 		return err
@@ -179,6 +182,15 @@ func (p *scan) whole(ctx context.Context) error {
 		return err
 	}
 	return p.markMissing(ctx, absent)
+}
+
+// withoutPacked removes the items that were packed into another store.
+func (p *scan) withoutPacked(ctx context.Context, files []source.Item) ([]source.Item, error) {
+	packed, err := p.c.Images.Packed(ctx, p.store.ID)
+	if err != nil || len(packed) == 0 {
+		return files, err
+	}
+	return slices.DeleteFunc(files, func(f source.Item) bool { return packed[f.Path] }), nil
 }
 
 // known returns the catalog's entries of the files in the folder.

@@ -1,0 +1,117 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Pack moves an image into another store, as f changes it: f sets what is known of its new
+// file, and at least the path. The image keeps its id, creation time and position in the
+// order of arrival. The catalog remembers that its path in the former store was packed, as
+// long as the image is in the catalog: see [Images.Packed]. The former store is added to the
+// image's former stores.
+//
+// All other writers wait while f runs, so it must not use the catalog. If f returns an error,
+// nothing is changed and the error is returned. The error may be [ErrNotFound] or
+// [ErrConflict].
+func (ims *Images) Pack(ctx context.Context, id, store string, f func(*Image) error) (*Image, error) {
+	var im Image
+	err := ims.change(ctx, func(t *tx) error {
+		list, err := ims.records(ctx, t, `i.id = $1`, clean(id))
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("%w: image %s", ErrNotFound, clean(id))
+		}
+		r := list[0]
+		was := *r
+		if err := f(&r.Image); err != nil {
+			return err
+		}
+		r.ID, r.StoreID, r.CreatedAt = was.ID, store, was.CreatedAt
+		numbers, err := t.storeNumbers(ctx, []*Image{&r.Image})
+		if err != nil {
+			return err
+		}
+		r.store = numbers[store]
+		if err := t.addFormer(ctx, r, was.StoreID); err != nil {
+			return err
+		}
+		if err := t.put(ctx, []*pending{{record: r, was: &was}}); err != nil {
+			return err
+		}
+		im = r.Image
+		_, err = t.ExecContext(ctx, `INSERT INTO packed (store, path, image) VALUES ($1, $2, $3) ON CONFLICT (store, path) DO UPDATE SET image = excluded.image`,
+			was.store, []byte(was.Path), was.n)
+		return wrap(err, "packed")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &im, nil
+}
+
+// addFormer adds a store to those that an image was in: its id, and its id in another
+// application.
+func (t *tx) addFormer(ctx context.Context, r *record, store string) error {
+	list, _, err := t.h.stores(ctx, t, ` AND s.id = $1`, store)
+	if err != nil {
+		return err
+	}
+	names := []string{store}
+	if len(list) > 0 && list[0].ExternalID != "" {
+		names = append(names, list[0].ExternalID)
+	}
+	r.FormerStores = slices.Clone(r.FormerStores)
+	for _, name := range names {
+		if !slices.Contains(r.FormerStores, name) {
+			r.FormerStores = append(r.FormerStores, name)
+		}
+	}
+	return nil
+}
+
+// Packed returns the paths of the images that were moved from a store into another one by
+// [Images.Pack]. [Images.Put] adds no images at these paths.
+func (ims *Images) Packed(ctx context.Context, store string) (map[string]bool, error) {
+	return packedOf(ctx, ims.read, store)
+}
+
+func packedOf(ctx context.Context, db querier, store string) (map[string]bool, error) {
+	rows, err := db.QueryContext(ctx, `SELECT path FROM packed WHERE store = (SELECT n FROM stores WHERE id = $1)`, clean(store))
+	if err != nil {
+		return nil, wrap(err, "packed")
+	}
+	defer rows.Close()
+	paths := map[string]bool{}
+	for rows.Next() {
+		var path []byte
+		if err := rows.Scan(&path); err != nil {
+			return nil, wrap(err, "packed")
+		}
+		paths[string(path)] = true
+	}
+	return paths, wrap(rows.Err(), "packed")
+}
+
+// isPacked reports whether the image at a path of a store was packed.
+func (t *tx) isPacked(ctx context.Context, store int64, path string) (bool, error) {
+	var packed bool
+	err := t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM packed WHERE store = $1 AND path = $2)`, store, []byte(path)).Scan(&packed)
+	return packed, wrap(err, "packed")
+}
+
+// anyPacked returns which of the given stores have packed images.
+func (t *tx) anyPacked(ctx context.Context, stores map[string]int64) (map[int64]bool, error) {
+	have := map[int64]bool{}
+	for _, n := range stores {
+		var packed bool
+		if err := t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM packed WHERE store = $1)`, n).Scan(&packed); err != nil {
+			return nil, wrap(err, "packed")
+		}
+		have[n] = packed
+	}
+	return have, nil
+}
