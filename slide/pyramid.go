@@ -29,8 +29,8 @@ const maxPyramid = 1 << 30
 
 // New returns the slide of a pyramid. Its levels are the complete square, so that tiles
 // have the same addresses as in the pyramid; [Slide.Bounds] is the part with the image.
-// Tiles outside of it do not exist. Tiles at its right and bottom edge may be cut to it
-// instead of being padded.
+// Tiles outside of it do not exist. Tiles at its edges may be cut to it instead of being
+// padded: see [Slide.Place].
 //
 // The error is a [*tiff.UnsupportedError] if the numbers do not describe a pyramid.
 func New(p Pyramid) (*Slide, error) {
@@ -61,13 +61,67 @@ func New(p Pyramid) (*Slide, error) {
 	return s, nil
 }
 
-// visible returns the part of a tile that shows the image, in pixels of the tile. It is
-// empty for a tile outside of the image.
-func (s *Slide) visible(level, col, row int) image.Rectangle {
+// WithTiles returns the slide of a pyramid with another function that reads its tiles, such as
+// one with a cache in front of [Slide.AppendTile]. The function must check the tiles, as
+// AppendTile does. The properties are shared.
+func (s *Slide) WithTiles(read func(dst []byte, level, col, row int) ([]byte, error)) *Slide {
+	t := &Slide{
+		Format: s.Format, Vendor: s.Vendor, Levels: s.Levels, Zooms: s.Zooms, MPPX: s.MPPX, MPPY: s.MPPY,
+		ObjectivePower: s.ObjectivePower, Barcode: s.Barcode, Properties: s.Properties, Warnings: s.Warnings, Bounds: s.Bounds,
+		checked: read,
+	}
+	t.mem.Store(s.footprint())
+	return t
+}
+
+// IsPyramid reports whether the slide was made by [New].
+func (s *Slide) IsPyramid() bool { return s.tiles != nil || s.checked != nil }
+
+// Cropped reports whether the image is only a part of level 0.
+func (s *Slide) Cropped() bool {
+	return s.Bounds != image.Rect(0, 0, s.Levels[0].Width, s.Levels[0].Height)
+}
+
+// Visible returns the part of a tile of a pyramid that shows the image, in pixels of the
+// tile. It is empty for a tile outside of the image.
+func (s *Slide) Visible(level, col, row int) image.Rectangle {
 	l := &s.Levels[level]
 	b, d := s.Bounds, 1<<level
 	covered := image.Rect(b.Min.X/d, b.Min.Y/d, ceilDiv(b.Max.X, d), ceilDiv(b.Max.Y, d))
 	return covered.Sub(image.Pt(col*l.TileWidth, row*l.TileHeight)).Intersect(image.Rect(0, 0, l.TileWidth, l.TileHeight))
+}
+
+// Place returns where the JPEG of a tile of a pyramid lies in its tile, given its size in
+// pixels, and whether a tile may have that size. A tile is complete, or its width or height
+// is cut:
+//
+//   - to what is left of, or above, the end of the image
+//   - to the part with the image, which may begin within the tile
+//
+// A pixel that the image only covers in part may be missing at the end.
+func (s *Slide) Place(level, col, row int, size image.Point) (at image.Point, ok bool) {
+	l, v, d := &s.Levels[level], s.Visible(level, col, row), 1<<level
+	x, okX := place(size.X, l.TileWidth, v.Min.X, v.Max.X, s.Bounds.Max.X%d != 0)
+	y, okY := place(size.Y, l.TileHeight, v.Min.Y, v.Max.Y, s.Bounds.Max.Y%d != 0)
+	return image.Pt(x, y), okX && okY
+}
+
+// place returns where n pixels begin in a tile that shows the image from pixel from to pixel
+// to. The last one may be missing if it is partial.
+func place(n, tile, from, to int, partial bool) (at int, ok bool) {
+	shorter := 0
+	if partial && to < tile {
+		shorter = 1
+	}
+	switch {
+	case n < 1:
+		return 0, false
+	case n == tile, n <= to && n >= to-shorter:
+		return 0, true
+	case n <= to-from && n >= to-from-shorter:
+		return from, true
+	}
+	return 0, false
 }
 
 // tileLimit is the maximum number of bytes of a tile of a pyramid: a JPEG needs less than
@@ -76,9 +130,11 @@ func tileLimit(l *Level) int64 { return 3*int64(l.TileWidth)*int64(l.TileHeight)
 
 // appendTileOf appends a tile of a pyramid.
 func (s *Slide) appendTileOf(dst []byte, level, col, row int) ([]byte, error) {
-	l, v := &s.Levels[level], s.visible(level, col, row)
-	if v.Empty() {
+	if s.Visible(level, col, row).Empty() {
 		return dst, ErrNoTile
+	}
+	if s.checked != nil {
+		return s.checked(dst, level, col, row)
 	}
 	base := len(dst)
 	b, err := s.tiles(dst, len(s.Levels)-1-level, col, row)
@@ -86,7 +142,7 @@ func (s *Slide) appendTileOf(dst []byte, level, col, row int) ([]byte, error) {
 		return dst, err
 	}
 	if err == nil {
-		err = checkTile(b[base:], l, v.Max)
+		err = s.checkTile(b[base:], level, col, row)
 	}
 	if err != nil {
 		return dst, fmt.Errorf("slide: level %d tile %d,%d: %w", level, col, row, err)
@@ -94,8 +150,9 @@ func (s *Slide) appendTileOf(dst []byte, level, col, row int) ([]byte, error) {
 	return b, nil
 }
 
-// checkTile checks that b is a complete JPEG of the size of a tile, or cut to a corner.
-func checkTile(b []byte, l *Level, corner image.Point) error {
+// checkTile checks that b is a complete JPEG of the size of a tile, or cut to the image.
+func (s *Slide) checkTile(b []byte, level, col, row int) error {
+	l := &s.Levels[level]
 	if int64(len(b)) > tileLimit(l) {
 		return &tiff.FormatError{Msg: fmt.Sprintf("the tile is damaged: it has %d bytes", len(b))}
 	}
@@ -112,8 +169,9 @@ func checkTile(b []byte, l *Level, corner image.Point) error {
 	if missing := h.needed &^ h.defined; missing != 0 {
 		return asTIFF(badJPEG(0, "its decoding tables are missing (set %03x)", uint(missing)), 0, 0)
 	}
-	if h.width != l.TileWidth && h.width != corner.X || h.height != l.TileHeight && h.height != corner.Y {
-		return asTIFF(badJPEG(0, "it has %d×%d pixels instead of %d×%d, or %d×%d for the part with the image", h.width, h.height, l.TileWidth, l.TileHeight, corner.X, corner.Y), 0, 0)
+	if _, ok := s.Place(level, col, row, image.Pt(h.width, h.height)); !ok {
+		end := s.Visible(level, col, row).Max
+		return asTIFF(badJPEG(0, "it has %d×%d pixels instead of %d×%d, or %d×%d for the part with the image", h.width, h.height, l.TileWidth, l.TileHeight, end.X, end.Y), 0, 0)
 	}
 	return nil
 }

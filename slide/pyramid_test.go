@@ -144,6 +144,61 @@ func TestPyramidTiles(t *testing.T) {
 	}
 }
 
+// TestPlace has tiles of the sizes that programs store at the edges of an image.
+func TestPlace(t *testing.T) {
+	s := newPyramid(t, nil)
+	for _, tt := range []struct {
+		name            string
+		level, col, row int
+		w, h            int
+		at              image.Point
+		ok              bool
+	}{
+		{"padded", 0, 2, 1, 32, 32, image.Pt(0, 0), true},
+		{"cut at the right", 0, 2, 1, 26, 32, image.Pt(0, 0), true},
+		{"cut at the top", 0, 0, 1, 32, 6, image.Pt(0, 26), true},
+		{"cut on two sides", 0, 2, 1, 26, 6, image.Pt(0, 26), true},
+		{"another height", 0, 0, 1, 32, 7, image.Point{}, false},
+		{"a size that is no part", 0, 2, 1, 25, 32, image.Point{}, false},
+		{"nothing", 0, 2, 1, 0, 32, image.Point{}, false},
+		{"larger", 0, 2, 1, 33, 32, image.Point{}, false},
+		{"partial pixel kept", 2, 0, 0, 23, 32, image.Pt(0, 0), true},
+		{"partial pixel dropped", 2, 0, 0, 22, 32, image.Pt(0, 0), true},
+		{"more than a pixel dropped", 2, 0, 0, 21, 32, image.Point{}, false},
+	} {
+		at, ok := s.Place(tt.level, tt.col, tt.row, image.Pt(tt.w, tt.h))
+		if ok != tt.ok || ok && at != tt.at {
+			t.Errorf("%s: %v, %v, want %v, %v", tt.name, at, ok, tt.at, tt.ok)
+		}
+	}
+}
+
+// TestWithTiles reads the tiles of a pyramid through another function.
+func TestWithTiles(t *testing.T) {
+	s := newPyramid(t, nil)
+	calls := 0
+	other := s.WithTiles(func(dst []byte, level, col, row int) ([]byte, error) {
+		calls++
+		return s.AppendTile(dst, level, col, row)
+	})
+	if !other.IsPyramid() || !other.Cropped() || other.Bounds != s.Bounds || other.MaxZoom() != s.MaxZoom() || other.Bytes() == 0 {
+		t.Errorf("%+v", other)
+	}
+	want, err := s.AppendTile(nil, 0, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.AppendTile(nil, 0, 1, 2); err != nil || !bytes.Equal(got, want) || calls != 1 {
+		t.Errorf("%d bytes, %v, %d calls", len(got), err, calls)
+	}
+	if _, err := other.AppendTile(nil, 0, 3, 0); !errors.Is(err, ErrNoTile) || calls != 1 {
+		t.Errorf("a tile outside of the image: %v, %d calls", err, calls)
+	}
+	if err := other.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPyramidCheck(t *testing.T) {
 	for name, tt := range map[string]struct {
 		edit  func(zoom, col, row int, b []byte) ([]byte, error)

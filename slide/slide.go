@@ -127,6 +127,9 @@ type Slide struct {
 	mem        atomic.Int64
 	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.
 	tiles func(dst []byte, zoom, col, row int) ([]byte, error)
+	// checked returns tiles of a [Pyramid] that were checked already, by level; see
+	// [Slide.WithTiles].
+	checked func(dst []byte, level, col, row int) ([]byte, error)
 }
 
 // Open reads the structure of the slide in r, which is size bytes long. It reads no tile
