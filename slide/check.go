@@ -20,7 +20,7 @@ import (
 // without it. Of a [Pyramid], Check reads the tile that shows the whole image, or the ones
 // that it is derived from.
 func (s *Slide) Check() error {
-	if s.IsPyramid() {
+	if s.elsewhere() {
 		return s.checkRoot()
 	}
 	c := checker{s: s}

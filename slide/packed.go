@@ -120,7 +120,7 @@ func (s *Slide) checkSquares(bounds image.Rectangle) error {
 
 // shown returns [ErrNoTile] for a tile of a packed file that shows nothing of the image.
 func (s *Slide) shown(level, col, row int) error {
-	if s.background != nil && s.visible(level, col, row).Empty() {
+	if s.background != nil && s.Visible(level, col, row).Empty() {
 		return ErrNoTile
 	}
 	return nil

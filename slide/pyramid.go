@@ -74,8 +74,12 @@ func (s *Slide) WithTiles(read func(dst []byte, level, col, row int) ([]byte, er
 	return t
 }
 
-// IsPyramid reports whether the slide was made by [New].
-func (s *Slide) IsPyramid() bool { return s.tiles != nil || s.checked != nil }
+// IsPyramid reports whether the levels are squares of which the image covers a part: the
+// slide was made by [New], or written from such a slide.
+func (s *Slide) IsPyramid() bool { return s.elsewhere() || s.background != nil }
+
+// elsewhere reports whether the tiles are not in a file.
+func (s *Slide) elsewhere() bool { return s.tiles != nil || s.checked != nil }
 
 // Cropped reports whether the image is only a part of level 0.
 func (s *Slide) Cropped() bool {
@@ -95,7 +99,7 @@ func (s *Slide) Visible(level, col, row int) image.Rectangle {
 // pixels, and whether a tile may have that size. A tile is complete, or its width or height
 // is cut:
 //
-//   - to what is left of, or above, the end of the image
+//   - to the last pixel of the image in the tile
 //   - to the part with the image, which may begin within the tile
 //
 // A pixel that the image only covers in part may be missing at the end.

@@ -38,7 +38,7 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return dst, ErrNoTile
 	}
-	if s.IsPyramid() {
+	if s.elsewhere() {
 		return s.appendTileOf(dst, level, col, row)
 	}
 	if err := s.shown(level, col, row); err != nil {
@@ -82,7 +82,7 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return 0
 	}
-	if s.IsPyramid() {
+	if s.elsewhere() {
 		return tileLimit(l)
 	}
 	if s.shown(level, col, row) != nil {

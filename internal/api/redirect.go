@@ -156,7 +156,11 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err er
 	} else if err != nil {
 		return p, a.plain(ctx, err)
 	}
-	return iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
+	p = iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}
+	if b := known.Bounds; b != nil {
+		p.X, p.Y = b.X, b.Y
+	}
+	return p, nil
 }
 
 // accessToken returns an access token for an image on another host, escaped for a URL, or

@@ -31,6 +31,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/internal/upload"
+	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -43,6 +44,7 @@ type site struct {
 	api      *api.API
 	follower *follow.Follower
 	store    string      // id of the store of folder "slides"
+	others   sync.Map    // slides that are in no file, by path
 	admin    atomic.Bool // whether the caller is one
 }
 
@@ -80,9 +82,15 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	renderer := rendercache.New(rendercache.Options{Cache: cache})
-	server := tile.New(tile.Options{Render: renderer.Tile, Blank: render.Blank})
-	t.Cleanup(server.Close)
 	st := &site{t: t, dir: dir, database: database}
+	server := tile.New(tile.Options{Render: renderer.Tile, Blank: render.Blank, Open: func(_ context.Context, f *tile.File) (tile.Opened, error) {
+		s, ok := st.others.Load(f.Path)
+		if !ok {
+			return tile.Opened{}, tile.ErrUnreachable
+		}
+		return tile.Opened{Slide: s.(*slide.Slide), Identity: f.Identity}, nil
+	}})
+	t.Cleanup(server.Close)
 	st.admin.Store(true)
 	st.api = &api.API{Catalog: c, Tiles: server, Renderer: renderer, Version: "v1", Log: quiet}
 	st.api.Admin = func(*http.Request) bool { return st.admin.Load() }

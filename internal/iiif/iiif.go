@@ -27,6 +27,7 @@ type Image struct {
 	Width, Height         int // pixels
 	TileWidth, TileHeight int // pixels
 	Zooms                 int // number of zoom levels: halving it Zooms-1 times gives a single tile
+	X, Y                  int // where the image begins in its levels, in pixels of the largest one
 }
 
 // A Plan is a parsed request.
@@ -244,7 +245,7 @@ func (v *Plan) Halved(p Image) int {
 	for k+1 < p.Zooms && v.W>>(k+1) >= v.Width && v.H>>(k+1) >= v.Height {
 		k++
 	}
-	fits := v.Width<<k == v.W && v.Height<<k == v.H && v.X%(1<<k) == 0 && v.Y%(1<<k) == 0
+	fits := v.Width<<k == v.W && v.Height<<k == v.H && (v.X+p.X)%(1<<k) == 0 && (v.Y+p.Y)%(1<<k) == 0
 	if k > 0 && !fits && (v.W>>(k-1))*(v.H>>(k-1)) <= finest {
 		k--
 	}

@@ -121,7 +121,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("pct:1,2,3,4", "!5,6", "!90", "gray.png")
 	f.Add("0,0,1,1", ",1", "180", "color.jpg")
 	f.Fuzz(func(t *testing.T, region, size, rotation, file string) {
-		for _, p := range []Image{wide, {1, 1, 256, 256, 1}, {1, 100_000, 16, 16, 14}} {
+		for _, p := range []Image{wide, {Width: 1, Height: 1, TileWidth: 256, TileHeight: 256, Zooms: 1}, {Width: 1, Height: 100_000, TileWidth: 16, TileHeight: 16, Zooms: 14, Y: 5}} {
 			v, err := Parse(V2, region, size, rotation, file, p)
 			if err != nil {
 				continue

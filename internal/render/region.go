@@ -20,44 +20,63 @@ const regionPixels = 32 << 20
 // would have to be read.
 var ErrTooMuch = errors.New("too many pixels to read for such a small image")
 
-// Region renders the part r of level 0 as w × h pixels, from the image halved the given
+// Region renders the part r of the image as w × h pixels, from the image halved the given
 // number of times. It does not enlarge: r must have at least w × h pixels in the halved
 // image. Each pixel is the mean of the area it covers. Areas that the scanner skipped have
 // the background colour; a tile that cannot be read is an error.
+//
+// R is in pixels of level 0 from the corner of [slide.Slide.Bounds]. What of it lies beyond
+// the image is not averaged.
 func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
-	z := s.MaxZoom() - halved
-	if z < 0 || z > s.MaxZoom() {
+	if halved < 0 || halved > s.MaxZoom() {
 		return nil, slide.ErrNoTile
 	}
-	zoom := &s.Zooms[z]
-	whole := r
-	r = image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), zoom.Width), min(ceilShift(r.Max.Y, halved), zoom.Height))
-	if w < 1 || h < 1 || w > r.Dx() || h > r.Dy() {
-		return nil, fmt.Errorf("invalid region: %d×%d pixels scaled to %d×%d", r.Dx(), r.Dy(), w, h)
-	}
-	if r.Dx()*r.Dy() > regionPixels {
+	if p := within(s, r, halved); p.Dx()*p.Dy() > regionPixels {
 		return nil, ErrTooMuch
 	}
+	return region(ctx, s, r, halved, w, h, o)
+}
+
+// within returns the pixels of the image halved so many times that the part r of the image
+// touches, in pixels of the zoom level.
+func within(s *slide.Slide, r image.Rectangle, halved int) image.Rectangle {
+	zoom := &s.Zooms[s.MaxZoom()-halved]
+	r = r.Add(s.Bounds.Min)
+	end := image.Pt(min(ceilShift(s.Bounds.Max.X, halved), zoom.Width), min(ceilShift(s.Bounds.Max.Y, halved), zoom.Height))
+	return image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), end.X), min(ceilShift(r.Max.Y, halved), end.Y))
+}
+
+// region is [Region] without a limit.
+func region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
+	z, part := s.MaxZoom()-halved, within(s, r, halved)
+	if w < 1 || h < 1 || w > part.Dx() || h > part.Dy() {
+		return nil, fmt.Errorf("invalid region: %d×%d pixels scaled to %d×%d", part.Dx(), part.Dy(), w, h)
+	}
 	d := newTileRenderer(s, o)
-	if err := takeShrinker(ctx, r.Dx(), r.Dy(), w, h); err != nil {
+	if err := takeShrinker(ctx, part.Dx(), part.Dy(), w, h); err != nil {
 		return nil, err
 	}
+	at := r.Min.Add(s.Bounds.Min)
 	sh := shrinkerOf(
-		sharesAt(r.Dx(), windowed(r.Min.X, halved, whole.Min.X, whole.Dx(), w)),
-		sharesAt(r.Dy(), windowed(r.Min.Y, halved, whole.Min.Y, whole.Dy(), h)), w, h,
+		sharesAt(part.Dx(), windowed(part.Min.X, part.Dx(), halved, at.X, r.Dx(), w)),
+		sharesAt(part.Dy(), windowed(part.Min.Y, part.Dy(), halved, at.Y, r.Dy(), h)), w, h,
 	)
-	_, err := d.addTiles(ctx, sh, r, d.tileW, d.tileH, func(x, y int) (*image.RGBA, error) { return d.of(ctx, z, x, y) })
+	_, err := d.addTiles(ctx, sh, part, d.tileW, d.tileH, func(x, y int) (*image.RGBA, error) { return d.of(ctx, z, x, y) })
 	if err != nil {
 		return nil, err
 	}
 	return sh.picture(), nil
 }
 
-// windowed returns a function of the position of pixel first+i of the halved image. The
-// position is in 65536ths of a pixel of the result, which renders the n pixels of level 0
-// from at on as m pixels. Pixels outside that range have no width.
-func windowed(first, halved, at, n, m int) func(i int) int {
+// windowed returns a function of the position of pixel first+i of the halved image, of which
+// count are used. The position is in 65536ths of a pixel of the result, which renders the n
+// pixels of level 0 from at on as m pixels. Pixels outside that range have no width, and the
+// last one ends with it.
+func windowed(first, count, halved, at, n, m int) func(i int) int {
 	return func(i int) int {
+		if i == count {
+			return m << 16
+		}
 		return min(max((first+i)<<halved-at, 0), n) * (m << 16) / n
 	}
 }

@@ -30,8 +30,8 @@ func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 // Scaled returns the entire slide as a JPEG of exactly w × h pixels, at most 4096 a
 // side and no larger than level 0. It is rendered like [Thumbnail].
 func Scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) ([]byte, error) {
-	if l := &s.Levels[0]; w < 1 || h < 1 || w > min(l.Width, maxThumbnail) || h > min(l.Height, maxThumbnail) {
-		return nil, fmt.Errorf("invalid size: a slide of %d×%d pixels scaled to %d×%d", l.Width, l.Height, w, h)
+	if size := s.Bounds.Size(); w < 1 || h < 1 || w > min(size.X, maxThumbnail) || h > min(size.Y, maxThumbnail) {
+		return nil, fmt.Errorf("invalid size: a slide of %d×%d pixels scaled to %d×%d", size.X, size.Y, w, h)
 	}
 	img, err := scaled(ctx, s, w, h, bg)
 	if err != nil {
@@ -44,12 +44,19 @@ func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 	if maxW < 1 || maxH < 1 {
 		return nil, fmt.Errorf("invalid size of a thumbnail: %d×%d pixels", maxW, maxH)
 	}
-	w, h := fit(s.Levels[0].Width, s.Levels[0].Height, min(maxW, maxThumbnail), min(maxH, maxThumbnail))
+	w, h := fit(s.Bounds.Dx(), s.Bounds.Dy(), min(maxW, maxThumbnail), min(maxH, maxThumbnail))
 	return scaled(ctx, s, w, h, bg)
 }
 
 // scaled renders the slide from the smallest level that is at least as large as the result.
 func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*image.RGBA, error) {
+	if s.Cropped() {
+		halved := 0
+		for halved < s.MaxZoom() && s.Bounds.Dx()>>(halved+1) >= w && s.Bounds.Dy()>>(halved+1) >= h {
+			halved++
+		}
+		return region(ctx, s, image.Rectangle{Max: s.Bounds.Size()}, halved, w, h, Options{Background: bg})
+	}
 	level := 0
 	for i := range s.Levels {
 		if l := &s.Levels[i]; l.Width >= w && l.Height >= h {

@@ -56,6 +56,15 @@ func LevelTile(ctx context.Context, s *slide.Slide, level, x, y int, o Options) 
 	return d.encode(ctx, img, err)
 }
 
+// Pixels returns tile x,y of zoom level z, as [Tile] does, decoded and of full size. The
+// caller must [Discard] it.
+func Pixels(ctx context.Context, s *slide.Slide, z, x, y int, o Options) (*image.RGBA, error) {
+	if z < 0 || z >= len(s.Zooms) || x < 0 || y < 0 || x >= s.Zooms[z].Columns || y >= s.Zooms[z].Rows {
+		return nil, slide.ErrNoTile
+	}
+	return newTileRenderer(s, o).tile(ctx, z, x, y)
+}
+
 // encode returns a rendered tile as a JPEG, or the error of rendering it.
 func (d *tileRenderer) encode(ctx context.Context, img *image.RGBA, err error) ([]byte, error) {
 	if err != nil {
@@ -109,7 +118,7 @@ func (d *tileRenderer) tile(ctx context.Context, z, x, y int) (*image.RGBA, erro
 // missing.
 func (d *tileRenderer) stored(ctx context.Context, level, x, y int) (*image.RGBA, error) {
 	img, err := d.decode(ctx, level, x, y)
-	if !errors.Is(err, slide.ErrMissingTile) {
+	if level == 0 || !errors.Is(err, slide.ErrMissingTile) {
 		return img, err
 	}
 	l := &d.s.Levels[level]
@@ -136,15 +145,72 @@ func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA
 	}
 	b, err := d.s.AppendTile(d.buf[:0], level, x, y)
 	if err != nil {
+		if errors.Is(err, slide.ErrNoTile) && d.s.IsPyramid() { // outside of the image
+			err = slide.ErrEmptyTile
+		}
 		return nil, err
 	}
 	d.buf = b
+	if d.s.IsPyramid() {
+		return d.padded(ctx, b, level, x, y)
+	}
 	l := &d.s.Levels[level]
 	img, err := Decode(ctx, b, l.Layout, l.TileWidth, l.TileHeight)
 	if err != nil {
 		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
 	}
 	return img, nil
+}
+
+// padded decodes a stored tile of a pyramid, which may be cut to the image, to full size.
+// What lies beyond the image has the background colour. Only the next pixel is that of the
+// image's edge, as it has a part in pixels that the image covers in part when the tile is
+// halved.
+func (d *tileRenderer) padded(ctx context.Context, b []byte, level, x, y int) (*image.RGBA, error) {
+	img, err := DecodeJPEG(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
+	}
+	complete, visible := image.Rect(0, 0, d.tileW, d.tileH), d.s.Visible(level, x, y)
+	if img.Rect == complete && visible == complete {
+		return img, nil
+	}
+	at, ok := d.s.Place(level, x, y, img.Rect.Size())
+	if !ok {
+		defer Discard(ctx, img)
+		return nil, fmt.Errorf("level %d tile %d,%d: JPEG of %d×%d pixels", level, x, y, img.Rect.Dx(), img.Rect.Dy())
+	}
+	defer Discard(ctx, img)
+	full, err := takePixels(ctx, d.tileW, d.tileH)
+	if err != nil {
+		return nil, err
+	}
+	fill(full, full.Rect, d.o.Background)
+	covered := img.Rect.Add(at).Intersect(visible)
+	copyPart(full, covered.Min, img, covered.Sub(at))
+	extend(full, covered, visible.Inset(-1).Intersect(complete))
+	return full, nil
+}
+
+// extend repeats the edges of a part of img up to those of a larger one.
+func extend(img *image.RGBA, from, to image.Rectangle) {
+	if from.Empty() {
+		return
+	}
+	for y := from.Min.Y; y < from.Max.Y; y++ {
+		row := img.Pix[y*img.Stride:]
+		for x := to.Min.X; x < from.Min.X; x++ {
+			copy(row[4*x:4*x+4], row[4*from.Min.X:])
+		}
+		for x := from.Max.X; x < to.Max.X; x++ {
+			copy(row[4*x:4*x+4], row[4*from.Max.X-4:])
+		}
+	}
+	for y := to.Min.Y; y < to.Max.Y; y++ {
+		if near := min(max(y, from.Min.Y), from.Max.Y-1); near != y {
+			copyPart(img, image.Pt(to.Min.X, y), img, image.Rect(to.Min.X, near, to.Max.X, near+1))
+		}
+	}
 }
 
 // makeRoom takes memory for a stored tile. The smaller previous buffer may exist at the

@@ -164,7 +164,7 @@ var ErrTooMuch = render.ErrTooMuch
 
 // A Region describes a part of a slide to render.
 type Region struct {
-	Part          image.Rectangle // of level 0
+	Part          image.Rectangle // of the image, in pixels of level 0
 	Halved        int             // how often the slide is halved before the region is rendered from it
 	Width, Height int             // pixels, at most the size of the halved part
 	Mirror        bool
@@ -297,6 +297,8 @@ func (k *Renderer) Waiting() int { return int(k.waiting.Load()) }
 // tile renders a tile. The tiles that it is derived from are cached too.
 func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	switch {
+	case !m.Part.Empty():
+		return k.part(ctx, m)
 	case m.Shrink:
 		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Background)
 	case m.Width != 0:
@@ -338,12 +340,27 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 	return b, err
 }
 
+// part renders a tile that is not one of the slide's levels.
+func (k *Renderer) part(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
+	img, err := render.Region(ctx, m.Slide, m.Part, m.Halved, m.Width, m.Height, render.Options{
+		Background: m.Background,
+		Tile:       func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, m, z, x, y) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return render.EncodeJPEG(img, k.o.Quality)
+}
+
 // edge crops a tile to the image: losslessly if the JPEG allows it, otherwise by decoding
 // and encoding it.
 func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	b, err := k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 	if err != nil {
 		return nil, err
+	}
+	if m.Slide.IsPyramid() {
+		return k.edgeOf(ctx, m, b)
 	}
 	// A level may have lost its last column or row of pixels when it was halved. Its padding
 	// would be a dark or white line in a viewer that computes the size of the zoom level.
@@ -366,6 +383,19 @@ func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
 }
 
+// edgeOf crops tile b of a pyramid, which may be cut already.
+func (k *Renderer) edgeOf(ctx context.Context, m *tile.RenderRequest, b []byte) ([]byte, error) {
+	if cut, err := render.CropJPEG(b, m.Width, m.Height); err == nil {
+		return cut, nil
+	}
+	img, err := render.Pixels(ctx, m.Slide, m.Zoom, m.X, m.Y, render.Options{Background: m.Background})
+	if err != nil {
+		return nil, err
+	}
+	defer render.Discard(ctx, img)
+	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
+}
+
 // level decodes a tile of a stored level and encodes it as JPEG.
 func (k *Renderer) level(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	return render.LevelTile(ctx, m.Slide, m.Level, m.X, m.Y, render.Options{Quality: k.o.Quality, Background: m.Background})
@@ -373,7 +403,10 @@ func (k *Renderer) level(ctx context.Context, m *tile.RenderRequest) ([]byte, er
 
 func tileKey(m *tile.RenderRequest) string {
 	key := fmt.Sprintf("z%d-%d-%d", m.Zoom, m.X, m.Y)
-	if m.Zoom < 0 {
+	switch {
+	case !m.Part.Empty():
+		key = fmt.Sprintf("p%d-%d-%d-%dx%d", m.Halved, m.Part.Min.X, m.Part.Min.Y, m.Part.Dx(), m.Part.Dy())
+	case m.Zoom < 0:
 		key = fmt.Sprintf("l%d-%d-%d", m.Level, m.X, m.Y)
 	}
 	if m.Width != 0 {

@@ -21,8 +21,9 @@ import (
 // holds one until it evicts the slide. Releasing the last reference closes the file.
 type handle struct {
 	slide    *slide.Slide
-	f        *os.File
+	f        *os.File // nil if opened is set
 	fd       int
+	opened   *Opened // of a store that is not a folder
 	identity fsx.Identity
 	refs     atomic.Int64
 	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock
@@ -50,13 +51,26 @@ func (h *handle) acquire() bool {
 
 func (h *handle) release() {
 	if h.refs.Add(-1) == 0 {
+		h.close()
+	}
+}
+
+func (h *handle) close() {
+	switch {
+	case h.f != nil:
 		h.f.Close() // opened for reading: an error loses nothing
+	case h.opened.Close != nil:
+		h.opened.Close()
 	}
 }
 
 // current reports whether the file is still the one whose tables were read. It checks
-// the open file at every call and the file at its path once per [PathCheck].
+// the open file at every call and the file at its path once per [PathCheck]. Other slides
+// report a change when a tile is read.
 func (h *handle) current(now int64) bool {
+	if h.opened != nil {
+		return true
+	}
 	id, err := fsx.Identify(uintptr(h.fd))
 	if err != nil || id != h.identity {
 		return false
@@ -138,16 +152,14 @@ func (im *Image) openSlide() error {
 	if h := im.handle.Load(); h != nil && h.refs.Load() > 0 {
 		return nil
 	}
-	f, err := im.srv.openFile(im.path)
+	h, err := im.open()
 	if err != nil {
-		im.changed(err)
-		return openError(err)
-	}
-	h, err := im.newHandle(f)
-	if err != nil {
-		f.Close()
 		return err
 	}
+	h.refs.Store(1)
+	now := monotonic()
+	h.used.Store(now)
+	h.checked.Store(now)
 	im.srv.cache.add(h)
 	if old := im.handle.Swap(h); old != nil {
 		im.srv.cache.remove(old)
@@ -157,6 +169,24 @@ func (im *Image) openSlide() error {
 		return ErrChanged
 	}
 	return nil
+}
+
+// open opens the slide.
+func (im *Image) open() (*handle, error) {
+	if im.File.Store.Kind != "" {
+		return im.openOther(context.Background())
+	}
+	f, err := im.srv.openFile(im.path)
+	if err != nil {
+		im.changed(err)
+		return nil, openError(err)
+	}
+	h, err := im.newHandle(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return h, nil
 }
 
 func (im *Image) newHandle(f *os.File) (*handle, error) {
@@ -177,12 +207,7 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 	if err != nil {
 		return nil, asUnreadable(err)
 	}
-	h := &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}
-	h.refs.Store(1)
-	now := monotonic()
-	h.used.Store(now)
-	h.checked.Store(now)
-	return h, nil
+	return &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}, nil
 }
 
 func openError(err error) error {

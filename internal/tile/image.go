@@ -100,21 +100,30 @@ func (im *Image) tile(ctx context.Context, a *Address, match string) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
+	if p.stored && h.opened != nil {
+		return im.tileOf(ctx, h, &p, a, match)
+	}
+	return im.tileAt(ctx, h, &p, a, match)
+}
+
+// tileAt answers with the tile at a location.
+func (im *Image) tileAt(ctx context.Context, h *handle, p *location, a *Address, match string) (Answer, error) {
 	if p.stored {
 		if !takeSlot(&im.store.reading, readsAtOnce) {
 			return Answer{}, ErrBusy
 		}
 		defer im.store.reading.Add(-1)
 	}
-	ans := Answer{ETag: im.etag(&p), Immutable: a.Revision != "", Public: im.File.Store.Public}
+	ans := Answer{ETag: im.etag(p), Immutable: a.Revision != "", Public: im.File.Store.Public}
+	var err error
 	if match != "" && etag.Matches(match, ans.ETag) {
 		ans.NotModified = true
-	} else if err = im.fill(ctx, h, &p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
+	} else if err = im.fill(ctx, h, p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
 		ans.Release()
 		if isTransient(err) {
 			return Answer{}, err
 		}
-		if !h.current(monotonic()) {
+		if errors.Is(err, ErrChanged) || !h.current(monotonic()) {
 			im.drop(h)
 			return Answer{}, ErrChanged
 		}
@@ -126,8 +135,48 @@ func (im *Image) tile(ctx context.Context, a *Address, match string) (Answer, er
 		return Answer{}, ErrChanged
 	}
 	if err != nil {
-		return im.empty(&p, ans, match)
+		return im.empty(p, ans, match)
 	}
+	return ans, nil
+}
+
+// tileOf answers with a stored tile of a slide that is not a file.
+func (im *Image) tileOf(ctx context.Context, h *handle, p *location, a *Address, match string) (Answer, error) {
+	if h.slide.Visible(p.level, p.x, p.y).Empty() {
+		return Answer{}, slide.ErrNoTile
+	}
+	if !takeSlot(&im.store.reading, readsAtOnce) {
+		return Answer{}, ErrBusy
+	}
+	t, err := h.stored(ctx, p.level, p.x, p.y)
+	im.store.reading.Add(-1)
+	ans := Answer{Immutable: a.Revision != "", Public: im.File.Store.Public}
+	switch {
+	case errors.Is(err, ErrChanged):
+		im.drop(h)
+		return Answer{}, ErrChanged
+	case err != nil:
+		return Answer{}, asUnreadable(err)
+	case errors.Is(t.err, slide.ErrMissingTile):
+		rendered := *p
+		rendered.stored = false
+		return im.tileAt(ctx, h, &rendered, a, match)
+	case t.err != nil:
+		ans.Immutable = false // the program that stores the tiles may not be done
+		return im.empty(p, ans, match)
+	}
+	ans.ETag = t.etag
+	if match != "" && etag.Matches(match, ans.ETag) {
+		ans.NotModified = true
+		return ans, nil
+	}
+	need := int64(len(t.body))
+	ans.srv, ans.held = im.srv, need
+	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
+		ans.Release()
+		return Answer{}, im.srv.full()
+	}
+	ans.Body = t.body
 	return ans, nil
 }
 
@@ -145,7 +194,7 @@ func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) 
 	defer func() { ans.hold(im.srv, int64(len(ans.Body))) }()
 	ans.Body, err = im.srv.o.Render(ctx, RenderRequest{
 		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Background: im.File.Store.Background,
-		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
+		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink, Part: p.part, Halved: p.halved,
 		Lease: im.lease(h),
 	})
 	return err
@@ -236,6 +285,8 @@ func (im *Image) etag(p *location) string {
 	switch {
 	case p.shrink:
 		kind = 's'
+	case !p.part.Empty():
+		kind = 'r'
 	case p.zoom < 0:
 		kind = 'l'
 	}
@@ -304,7 +355,7 @@ func (im *Image) view(ctx context.Context, f func(s *slide.Slide, lease Lease) e
 	if isTransient(err) {
 		return err
 	}
-	if !h.current(monotonic()) {
+	if errors.Is(err, ErrChanged) || !h.current(monotonic()) {
 		im.drop(h)
 		return ErrChanged
 	}

@@ -1,6 +1,7 @@
 package tile
 
 import (
+	"image"
 	"math/bits"
 
 	"github.com/slideatlas/ptiffstore/slide"
@@ -15,14 +16,19 @@ type location struct {
 	w, h         int // of the top left part to crop the tile to, in pixels; 0 for the complete tile
 	shrink       bool
 	tileW, tileH int
+	part         image.Rectangle // of the image, which is rendered from it halved so many times; empty for a tile
+	halved       int
 }
 
 // locate returns the location of a, or [slide.ErrNoTile].
 func locate(s *slide.Slide, a *Address, origin slide.Origin) (location, error) {
 	switch a.Kind {
 	case ByName:
-		if a.Origin != "" {
+		switch {
+		case a.Origin != "":
 			origin = a.Origin
+		case s.IsPyramid():
+			origin = slide.TopLeft // in their square, rows always count from the top
 		}
 		z, x, y, ok := slide.ParseName(a.Name, origin, func(z int) int {
 			if z < 0 || z >= len(s.Zooms) {
@@ -83,11 +89,11 @@ func locateDeepZoom(s *slide.Slide, a *Address) (location, error) {
 	if l.TileWidth != l.TileHeight {
 		return location{}, slide.ErrNoTile // Deep Zoom has square tiles only
 	}
-	k := DeepZoomLevels(l.Width, l.Height) - a.Z
+	k := DeepZoomLevels(s.Bounds.Dx(), s.Bounds.Dy()) - a.Z
 	if a.Z < 0 || k < 0 {
 		return location{}, slide.ErrNoTile
 	}
-	w, h := ceilShift(l.Width, k), ceilShift(l.Height, k)
+	w, h := ceilShift(s.Bounds.Dx(), k), ceilShift(s.Bounds.Dy(), k)
 	if z := len(s.Zooms) - 1 - k; z < 0 {
 		if a.X != 0 || a.Y != 0 {
 			return location{}, slide.ErrNoTile
@@ -105,7 +111,7 @@ func locateZoomify(s *slide.Slide, a *Address) (location, error) {
 	if l.TileWidth != l.TileHeight {
 		return location{}, slide.ErrNoTile // Zoomify has square tiles only
 	}
-	return locateCropped(s, ZoomifyTiers(l.Width, l.Height, l.TileWidth)-1-a.Z, a.X, a.Y)
+	return locateCropped(s, ZoomifyTiers(s.Bounds.Dx(), s.Bounds.Dy(), l.TileWidth)-1-a.Z, a.X, a.Y)
 }
 
 // ZoomifyTiers returns the number of Zoomify tiers of an image; sizes are in pixels.
@@ -122,6 +128,9 @@ func locateCropped(s *slide.Slide, k, x, y int) (location, error) {
 	if k < 0 || k >= len(s.Zooms) {
 		return location{}, slide.ErrNoTile
 	}
+	if s.Cropped() {
+		return locateWithin(s, k, x, y)
+	}
 	l := &s.Levels[0]
 	p, err := locateZoom(s, len(s.Zooms)-1-k, x, y)
 	if err != nil {
@@ -134,6 +143,31 @@ func locateCropped(s *slide.Slide, k, x, y int) (location, error) {
 	if w < l.TileWidth || h < l.TileHeight || p.stored && short(&s.Levels[p.level], x, y, w, h) {
 		p.w, p.h, p.stored = w, h, false
 	}
+	return p, nil
+}
+
+// locateWithin locates tile x,y of an image that is only a part of level 0, halved k times.
+// The tiles are counted from the corner of the image. Where they are not those of the level,
+// they are rendered.
+func locateWithin(s *slide.Slide, k, x, y int) (location, error) {
+	l, b := &s.Levels[0], s.Bounds
+	w, h := min(l.TileWidth, ceilShift(b.Dx(), k)-x*l.TileWidth), min(l.TileHeight, ceilShift(b.Dy(), k)-y*l.TileHeight)
+	if x < 0 || y < 0 || w <= 0 || h <= 0 {
+		return location{}, slide.ErrNoTile
+	}
+	stepX, stepY := l.TileWidth<<k, l.TileHeight<<k // in pixels of level 0
+	if b.Min.X%stepX == 0 && b.Min.Y%stepY == 0 {
+		p, err := locateZoom(s, len(s.Zooms)-1-k, x+b.Min.X/stepX, y+b.Min.Y/stepY)
+		if w < l.TileWidth || h < l.TileHeight {
+			p.w, p.h, p.stored = w, h, false
+		}
+		return p, err
+	}
+	p := location{zoom: k, level: -1, x: x, y: y, w: w, h: h, tileW: w, tileH: h, halved: k}
+	if pixel := 1<<k - 1; k > 0 && (b.Min.X|b.Min.Y)&pixel != 0 {
+		p.halved-- // its pixels are not those of the level
+	}
+	p.part = image.Rect(x*stepX, y*stepY, x*stepX+w<<k, y*stepY+h<<k)
 	return p, nil
 }
 

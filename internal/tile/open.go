@@ -31,6 +31,7 @@ const (
 // that does not answer affects its own store only.
 type storeState struct {
 	reading, viewing atomic.Int64 // requests
+	source           breaker      // of a store that is not a folder
 
 	mu       sync.Mutex
 	openings map[*Image]*opening

@@ -30,7 +30,7 @@ func Explain(err error) Problem {
 	case errors.Is(err, ErrChanged):
 		return Problem{503, "The file of the image has just changed and is being inspected again. Try again.", 1}
 	case errors.Is(err, ErrUnreachable):
-		return Problem{503, "The file of the image cannot be opened at present: its disk may not be mounted. Try again later.", 30}
+		return Problem{503, "The image cannot be read at present: its disk may not be mounted, or its server not be running. Try again later.", 30}
 	case errors.Is(err, ErrBusy):
 		return Problem{503, "The server has too many requests at once. Try again.", 1}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 		{slide.ErrNoAssociated, 404, "no such associated image", false},
 		{tile.ErrOldRevision, 404, "not its current revision", false},
 		{tile.ErrChanged, 503, "just changed", true},
-		{tile.ErrUnreachable, 503, "cannot be opened at present", true},
+		{tile.ErrUnreachable, 503, "cannot be read at present", true},
 		{tile.ErrBusy, 503, "Try again", true},
 		{context.DeadlineExceeded, 503, "took too long", true},
 		{tile.ErrUnreadable, 502, "damaged, or stored in a way that is not supported", false},

@@ -11,6 +11,7 @@ package tile
 import (
 	"context"
 	"errors"
+	"image"
 	"image/color"
 	"log/slog"
 	"os"
@@ -52,6 +53,7 @@ var (
 type Store struct {
 	ID         string
 	ExternalID string       // in another application, which requests may name instead of ID; "" if it has none
+	Kind       string       // "" for a folder of files; slides of other kinds are opened by [Options.Open]
 	Root       string       // directory of its files
 	Background color.RGBA   // colour of tiles that the scanner skipped
 	Origin     slide.Origin // of tile names in addresses without an origin
@@ -67,7 +69,7 @@ type Store struct {
 type File struct {
 	ID       string // of the image
 	Store    *Store
-	Path     string // relative to Store.Root, or absolute
+	Path     string // relative to Store.Root, or absolute; the path of an item in stores of other kinds
 	Name     string // by which [Server.ImageByName] finds the image; "" for none
 	Revision string
 	Identity fsx.Identity // of the file that was inspected and found complete
@@ -111,6 +113,10 @@ type RenderRequest struct {
 	// or 0 for the complete tile. With Shrink, zoom level 0 is scaled to that size.
 	Width, Height int
 	Shrink        bool
+	// Part, if not empty, is the part of the image to render at Width × Height pixels, from
+	// the image halved Halved times; Zoom, X and Y are then not used.
+	Part   image.Rectangle
+	Halved int
 	Lease
 }
 
@@ -135,6 +141,10 @@ type Options struct {
 	Render func(context.Context, RenderRequest) ([]byte, error)
 	// Blank returns a JPEG of one colour.
 	Blank func(width, height int, c color.RGBA) ([]byte, error)
+	// Open opens a slide of a store that is not a folder of files; nil without such stores.
+	// Its error is [ErrUnreachable], [ErrChanged] or [ErrBusy], or says why the slide cannot
+	// be read. It may take as long as a server does not answer.
+	Open func(ctx context.Context, f *File) (Opened, error)
 	// Changed, if not nil, is called with the id of an image whose file is no longer the
 	// one in the catalog. It must not block.
 	Changed func(image string)
@@ -147,7 +157,10 @@ type Options struct {
 	// must not block.
 	MaxSending int64
 	Full       func()
-	Log        *slog.Logger
+	// MaxStored limits the memory in bytes of cached tiles that are not in files, 64 MiB if
+	// 0.
+	MaxStored int64
+	Log       *slog.Logger
 }
 
 // PathCheck is the minimum time between two comparisons of the path of an open slide
@@ -172,6 +185,7 @@ type Server struct {
 	statFile   func(path string) (fsx.Identity, error)
 	moveTime   time.Duration // how long requests wait for the new path of a file
 	cache      cache
+	stored     storedTiles // of slides that are not files
 }
 
 // New returns a server without images.
@@ -185,11 +199,15 @@ func New(o Options) *Server {
 	if o.MaxSending == 0 {
 		o.MaxSending = 128 << 20
 	}
+	if o.MaxStored == 0 {
+		o.MaxStored = 64 << 20
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
+	s.stored.max = o.MaxStored
 	return s
 }
 
@@ -334,12 +352,16 @@ type Stats struct {
 	Opened    int64 // slides opened since the start
 	Evicted   int64 // of those, closed to keep the limits
 	Sending   int64 // bytes of tiles that are being sent
+	Stored    int64 // bytes of cached tiles that are not in files
 }
 
 // Stats returns current figures.
 func (s *Server) Stats() Stats {
 	st := s.cache.stats()
 	st.Images, st.Sending = s.Len(), s.sending.Load()
+	s.stored.mu.Lock()
+	st.Stored = s.stored.bytes
+	s.stored.mu.Unlock()
 	return st
 }
 

@@ -1,0 +1,134 @@
+package tile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// An Opened is an open slide that is not a file of a folder, such as an image in a
+// database. Its tiles are JPEGs that are read one by one.
+type Opened struct {
+	Slide    *slide.Slide // of [slide.New]
+	Identity fsx.Identity // of what was opened; compared with that of [File]
+	// Explain, if not nil, returns the error of package tile for an error of reading a
+	// tile: [ErrUnreachable], [ErrChanged] or err itself.
+	Explain func(err error) error
+	// Close, if not nil, is called when no request reads from the slide any more.
+	Close func()
+}
+
+// openOther opens the slide of a store that is not a folder.
+func (im *Image) openOther(ctx context.Context) (*handle, error) {
+	if im.srv.o.Open == nil {
+		return nil, fmt.Errorf("%w: this server does not read stores of kind %q", ErrUnreachable, im.File.Store.Kind)
+	}
+	if !im.store.source.begin() {
+		return nil, errNoAnswer
+	}
+	o, err := im.srv.o.Open(ctx, &im.File)
+	im.store.source.end(err)
+	if err != nil {
+		im.changed(err)
+		return nil, asUnreadable(err)
+	}
+	h := &handle{opened: &o, identity: o.Identity, image: im}
+	if !o.Identity.Same(im.File.Identity) {
+		h.close()
+		im.changed(ErrChanged)
+		return nil, ErrChanged
+	}
+	h.slide = o.Slide.WithTiles(func(dst []byte, level, col, row int) ([]byte, error) {
+		t, err := h.stored(context.Background(), level, col, row)
+		if err != nil {
+			return dst, err
+		}
+		if t.err != nil {
+			return dst, t.err
+		}
+		return append(dst, t.body...), nil
+	})
+	return h, nil
+}
+
+// stored returns a stored tile of a slide that is not a file, from the cache or read once
+// for all requests that wait for it. Its err is [slide.ErrEmptyTile] or
+// [slide.ErrMissingTile] if it does not exist. The caller must hold a reference.
+func (h *handle) stored(ctx context.Context, level, col, row int) (*storedTile, error) {
+	f, c := &h.image.File, &h.image.srv.stored
+	k := tileKey{f.ID, f.Revision, level, col, row}
+	if t := c.cached(k); t != nil {
+		return t, nil
+	}
+	t, r, first := c.join(k)
+	if t != nil {
+		return t, nil
+	}
+	if first {
+		h.refs.Add(1) // the caller may go before the tile arrives
+		go func() {
+			defer h.release()
+			c.read(k, r, &h.image.store.source.overdue, func() (*storedTile, error) { return h.ask(level, col, row) })
+		}()
+	}
+	return r.wait(ctx)
+}
+
+// ask reads a stored tile.
+func (h *handle) ask(level, col, row int) (*storedTile, error) {
+	source := &h.image.store.source
+	if !source.begin() {
+		return nil, errNoAnswer
+	}
+	b, err := h.opened.Slide.AppendTile(nil, level, col, row)
+	if err != nil && h.opened.Explain != nil {
+		err = h.opened.Explain(err)
+	}
+	source.end(err)
+	if err != nil {
+		return nil, err
+	}
+	return newStoredTile(b), nil
+}
+
+// errNoAnswer reports a store whose server has not answered previous requests.
+var errNoAnswer = fmt.Errorf("%w: it did not answer before", ErrUnreachable)
+
+// A breaker lets requests fail at once while the server of a store does not answer: after
+// some failures in a row, one request at a time finds out whether it is back, and the others
+// do not wait for it.
+type breaker struct {
+	failures atomic.Int64 // in a row
+	trying   atomic.Bool
+	overdue  Overdue // requests that have taken longer than readTime
+}
+
+// failuresInRow is how many requests must fail in a row until the others do not wait.
+const failuresInRow = 3
+
+// begin reports whether a request may be made. If so, end must be called.
+func (b *breaker) begin() bool {
+	if b.overdue.Count() >= maxAbandoned {
+		return false
+	}
+	return b.failures.Load() < failuresInRow || b.trying.CompareAndSwap(false, true)
+}
+
+// end records the result of a request.
+func (b *breaker) end(err error) {
+	if errors.Is(err, ErrUnreachable) {
+		b.failures.Add(1)
+	} else {
+		b.failures.Store(0)
+	}
+	b.trying.Store(false)
+}
+
+// readTime is how long requests wait for a tile that is not in a file. It is longer than the
+// time limits of the servers that are asked for it.
+const readTime = 15 * time.Second
