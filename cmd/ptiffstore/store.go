@@ -33,6 +33,7 @@ type storeCmd struct {
 // not given. They are not read from the environment, whose variables are for processes.
 type storeSettings struct {
 	Label      *string  `json:"label,omitempty" help:"Display name."`
+	Copyright  *string  `json:"copyright,omitempty" help:"Copyright notice; empty for none."`
 	Host       *string  `json:"host,omitempty" help:"Host whose worker scans the store; empty for any host."`
 	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server on the host that has the files."`
 	Schedule   *string  `json:"schedule,omitempty" help:"When the store is scanned: an interval such as 15m, or a cron expression; empty for never."`

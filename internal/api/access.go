@@ -60,6 +60,7 @@ type caller struct {
 	secure bool
 	cookie string // secret of the session, or ""
 	found  *found // the image of a picture request
+	act    string // for the audit log instead of the rule's, if the body decides what is done; "" if not
 }
 
 // found is the result of looking up the image that a request names.
@@ -70,6 +71,8 @@ type found struct {
 	// public store.
 	private bool
 	target  authz.Target // the checked target
+	// withoutLabel means that the caller may see the picture only without label and macro.
+	withoutLabel bool
 }
 
 type callerKey struct{}

@@ -163,6 +163,18 @@ func (g *guardedSite) fill() {
 	g.task = v.ID
 }
 
+// importAs gives a store and an image of it external ids.
+func (g *guardedSite) importAs(store, storeOID, image, imageOID string) {
+	g.t.Helper()
+	if _, err := g.api.Catalog.Stores.Update(g.t.Context(), store, func(s *catalog.Store) error { s.ExternalID = storeOID; return nil }); err != nil {
+		g.t.Fatal(err)
+	}
+	if _, err := g.api.Catalog.Images.Update(g.t.Context(), image, func(im *catalog.Image) error { im.ExternalID = &imageOID; return nil }); err != nil {
+		g.t.Fatal(err)
+	}
+	g.load()
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // person creates a user with a session.
@@ -293,9 +305,23 @@ var accessTable = []struct {
 	{"GET /zoomify/{image}/ImageProperties.xml", "/zoomify/{name}/ImageProperties.xml", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"tiles", "/zoomify/{image}/TileGroup0/0-0-0.jpg", "", ownTiles},
 	{"tiles", "/zoomify/{name}/TileGroup0/0-0-0.jpg", "", statuses{401, 403, 403, 403, 404, 403}},
-	{"GET /thumb/{store}/{image}", "/thumb/{store}/{image}", "", labels},
+	{"GET /thumb/{store}/{image}", "/thumb/{store}/{image}", "", ownTiles},
 	{"GET /thumb/{store}/{image}", "/thumb/{store}/{name}", "", statuses{401, 403, 200, 200, 200, 403}},
-	{"GET /thumb", "/thumb?db={store}&img={image}", "", labels},
+	{"GET /thumb", "/thumb?db={store}&img={image}", "", ownTiles},
+	{"GET /tileat/{store}/{image}", "/tileat/{store}/{image}?x=1&y=1", "", ownTiles},
+	{"GET /tileat/{store}/{image}", "/tileat/{store}/{name}?x=1&y=1", "", labels},
+	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{image}/a.png?bounds=[0,9,0,9]", "", ownTiles},
+	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{image}/a.svs?bounds=[0,9,0,9]", "", ownTiles.with(501)},
+	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{name}/a.jpg?bounds=[0,9,0,9]", "", labels},
+	{"GET /ptiff-viewer", "/ptiff-viewer?image={name}", "", statuses{401, 403, 404, 404, 404, 403}}, // by way of the page
+	{"GET /apiv1/databases", "/apiv1/databases", "", loggedIn},
+	{"POST /apiv1/databases", "/apiv1/databases", `{"insert":{"label":"x"}}`, admins.with(422)},
+	{"GET /apiv1/databases/{store}", "/apiv1/databases/{store}", "", ownTiles},
+	{"GET /apiv1/databases/{store}", "/apiv1/databases/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"POST /apiv1/databases/{store}", "/apiv1/databases/{store}", `{}`, statuses{401, 403, 403, 422, 422, 403}},
+	{"POST /apiv1/databases/{store}", "/apiv1/databases/{store}", `{"modify":{"label":"Scanner 1"}}`, admins},
+	{"PUT /apiv1/databases/{store}", "/apiv1/databases/{store}", `{"_id":"{other}"}`, admins.with(422)},
+	{"DELETE /apiv1/databases/{store}", "/apiv1/databases/unknown", "", admins.with(404)},
 	{"GET /label", "/label?db={store}&img={image}", "", labels},
 	{"GET /apiv1/slides", "/apiv1/slides", "", loggedIn},
 	{"GET /apiv1/slides/{file}/label/{$}", "/apiv1/slides/{image}/label/", "", labels},
@@ -451,7 +477,13 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 	for _, id := range []string{g.other, g.away, g.ids["admin"], canary + "-away.tiff"} {
 		unknown[id] = catalog.NewID()
 	}
+	const oidOther, oidAway, oidThird = "5356d8b9e67655244bf3273a", "5356d8b9e67655244bf3273b", "5356d8b9e67655244bf3273e"
+	unknown[oidAway], unknown[oidThird] = "5356d8b9e67655244bf3273d", "5356d8b9e67655244bf3273f"
+	g.importAs(g.other, oidOther, g.away, oidAway)
+	g.mkdir("third")
+	g.putStore(catalog.Store{Label: "Scanner 3", Mode: catalog.InPlace, Root: g.path("third"), ExternalID: oidThird}) // no decision about it is cached
 	paths := []struct{ method, path, forbidden string }{
+		{"GET", "/apiv1/databases/%s", oidThird},
 		{"GET", "/api/v1/stores/%s", g.other},
 		{"PATCH", "/api/v1/stores/%s", g.other},
 		{"POST", "/api/v1/stores/%s/sync", g.other},
@@ -485,6 +517,22 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 		{"GET", "/tile/" + g.store + "/%s/t.jpg", g.away},
 		{"GET", "/thumb/" + g.other + "/%s", g.away},
 		{"GET", "/tile/" + g.other + "/%s/t.jpg", canary + "-away.tiff"},
+		{"GET", "/thumb?db=" + g.other + "&img=%s", g.away},
+		{"GET", "/tileat/" + g.other + "/%s?x=0&y=0", g.away},
+		{"GET", "/tileat/" + g.other + "/%s?x=a", canary + "-away.tiff"},
+		{"GET", "/cutout/" + g.other + "/%s/a.png?bounds=[0,1,0,1]", g.away},
+		{"GET", "/cutout/" + g.other + "/%s/a.tif", canary + "-away.tiff"},
+		{"GET", "/ptiff-viewer?image=%s", canary + "-away.tiff"},
+		{"GET", "/apiv1/databases/%s", g.other},
+		{"PUT", "/apiv1/databases/%s", g.other},
+		{"DELETE", "/apiv1/databases/%s", g.other},
+		{"GET", "/tile/" + oidOther + "/%s/t.jpg", oidAway},
+		{"GET", "/tile?db=" + oidOther + "&name=t.jpg&img=%s", oidAway},
+		{"GET", "/thumb/" + oidOther + "/%s", oidAway},
+		{"GET", "/label?img=%s", oidAway},
+		{"GET", "/apiv1/slides/%s/0/0/0", oidAway},
+		{"GET", "/tileat/" + oidOther + "/%s?x=0&y=0", oidAway},
+		{"GET", "/cutout/" + oidOther + "/%s/a.jpg?bounds=[0,1,0,1]", oidAway},
 		{"GET", "/thumb?db=" + g.other + "&img=%s", canary + "-away.tiff"},
 		{"GET", "/label?img=%s", canary + "-away.tiff"},
 		{"GET", "/apiv1/slides/%s/label/", canary + "-away.tiff"},
@@ -501,7 +549,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 		for _, p := range paths {
 			ask := func(what string) string {
 				body := ""
-				if p.method == "PATCH" {
+				if p.method == "PATCH" || p.method == "PUT" {
 					body = "{}"
 				}
 				before := g.gate.Stats().Asked

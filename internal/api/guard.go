@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -62,6 +63,13 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 		if err := a.setPolicy(w, r, rule); err != nil {
 			return err
 		}
+		if strings.HasSuffix(pattern, databaseRoute) {
+			id, err := databaseAPI(a).byExternalID(r.Context(), r.PathValue("store"))
+			if err != nil {
+				return a.plain(r.Context(), err)
+			}
+			r.SetPathValue("store", id)
+		}
 		c := a.identify(r, rule)
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		if a.Access == nil {
@@ -74,6 +82,11 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 		w.Header().Add("Vary", "Authorization, Cookie")
 		if err := a.plain(r.Context(), a.authorize(r, c, rule)); err != nil {
 			if e, ok := errors.AsType[*httperr.Error](err); ok && e.Status == http.StatusUnauthorized {
+				if r.URL.Path == viewerRoute && strings.Contains(r.Header.Get("Accept"), "text/html") {
+					w.Header().Set("Cache-Control", "no-store")
+					http.Redirect(w, r, "/login#to="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+					return nil
+				}
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
 			if rule.act != "" && c.LoggedIn && r.Method != http.MethodHead {
@@ -148,7 +161,7 @@ func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rul
 		if a.Access.Gate.ByAddress(&c.cred, &c.found.target) {
 			w.Header().Set(authz.PolicyHeader, authz.Policy(false, true, ""))
 		}
-		if c.found.err == nil && rule.label(r) {
+		if c.found.err == nil && rule.label(r) && !c.found.withoutLabel {
 			if err := a.recordLabel(r.Context(), c, &c.found.image.File); err != nil {
 				return err
 			}
@@ -158,6 +171,9 @@ func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rul
 	}
 	s := &statusWriter{ResponseWriter: w}
 	h.ServeHTTP(s, r)
+	if c.act != "" {
+		rule.act = c.act
+	}
 	switch {
 	case s.status/100 <= 3 && rule.act == showAudit:
 		e := account.Event{Act: rule.act, Allowed: true}
@@ -357,6 +373,18 @@ func (ru rule) label(r *http.Request) bool {
 	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
 }
 
+// optionalLabel reports whether callers without the right to labels get the picture without
+// label and macro.
+func optionalLabel(r *http.Request) bool {
+	return r.URL.Path == "/thumb" || strings.HasPrefix(r.URL.Path, "/thumb/")
+}
+
+// isRefusal reports whether an error says that the caller may not see something.
+func isRefusal(err error) bool {
+	e, ok := errors.AsType[*httperr.Error](err)
+	return ok && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) || errors.Is(err, authz.ErrUnknown)
+}
+
 // pictureRequest returns the picture that a request of a picture route selects.
 func pictureRequest(r *http.Request) *tile.Request {
 	path := r.URL.Path
@@ -372,6 +400,9 @@ func pictureRequest(r *http.Request) *tile.Request {
 		return &tile.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
 	}
 	q := r.URL.Query()
+	if path == viewerRoute {
+		return &tile.Request{Image: q.Get("image"), ByFile: true}
+	}
 	return &tile.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
 }
 
@@ -386,8 +417,13 @@ func (a guard) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	}
 	t.Known, t.Named, t.InStore, t.Names = f.err == nil, req.Image, req.Store, req.ByFile
 	t.ByFile, t.Label = byFile, rule.label(r)
-	c.found, f.private, f.target = f, t.Checked(), t
+	c.found, f.private = f, t.Checked()
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
+	if optionalLabel(r) && isRefusal(err) {
+		t.Label, f.withoutLabel = false, true
+		err = a.Access.Gate.Tile(r.Context(), c.cred, &t)
+	}
+	f.target = t
 	if errors.Is(err, authz.ErrUnknown) {
 		f.image, f.err = nil, tile.ErrNoImage
 		return nil

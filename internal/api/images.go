@@ -331,5 +331,6 @@ var technical = map[string]bool{
 	"philips.DICOM_PIXEL_REPRESENTATION": true, "philips.DICOM_PIXEL_SPACING": true,
 	"philips.DICOM_LOSSY_IMAGE_COMPRESSION": true, "philips.DICOM_LOSSY_IMAGE_COMPRESSION_METHOD": true,
 	"philips.DICOM_LOSSY_IMAGE_COMPRESSION_RATIO": true, "philips.DICOM_SOFTWARE_VERSIONS": true,
-	"tiff.Make": true, "tiff.Model": true,
+	"slideatlas.CoordinateSystem": true,
+	"tiff.Make":                   true, "tiff.Model": true,
 }

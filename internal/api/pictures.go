@@ -41,7 +41,7 @@ func (a pictureAPI) preview(w http.ResponseWriter, r *http.Request, req *tile.Re
 	})
 }
 
-func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request) error {
+func (a pictureAPI) sizedThumbnail(w http.ResponseWriter, r *http.Request) error {
 	width, err := dimension(r, "width", 0)
 	if err != nil {
 		return err
@@ -59,8 +59,13 @@ func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	if height == 0 {
 		height = maxDimension
 	}
+	return a.thumbnail(w, r, &tile.Request{Image: r.PathValue("image")}, width, height)
+}
+
+// thumbnail answers with the slide, rendered to fit into a size in pixels.
+func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request, req *tile.Request, width, height int) error {
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
-	return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, req, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Renderer.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
@@ -189,7 +194,7 @@ func (a pictureAPI) routes() []route {
 			op: jpegOp(picturesTag, "get-preview", "Get a preview: the rotated label beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
 		},
 		{
-			path: "/api/v1/images/{image}/thumbnail", handle: a.thumbnail,
+			path: "/api/v1/images/{image}/thumbnail", handle: a.sizedThumbnail,
 			op: jpegOp(picturesTag, "get-thumbnail", "Get a thumbnail, rendered from the slide's levels", "", imageParam, intParam("query", "width", "Maximum size in pixels."), intParam("query", "height", "Maximum size in pixels.")),
 		},
 		{path: "/dzi/{image}.dzi", pattern: "/dzi/{file}", handle: a.descriptor, op: descriptor},

@@ -39,7 +39,7 @@ const maxQueryErrors = 10
 // filter would return the images of other patients, and a misspelled dry_run would change
 // data.
 func isStrict(path string) bool {
-	return strings.HasPrefix(path, "/api/v1/") && !slices.Contains(tolerant, path)
+	return (strings.HasPrefix(path, "/api/v1/") || strings.HasPrefix(path, databasesRoute)) && !slices.Contains(tolerant, path)
 }
 
 // strictQuery is a middleware that refuses query parameters which an operation does not

@@ -95,8 +95,19 @@ var rules = map[string]rule{
 	"GET /iiif/{version}/{image}/{region}/{size}/{rotation}/{file}": {seeTiles, ofPicture, ""},
 	"GET /zoomify/{image}/ImageProperties.xml":                      {seeTiles, ofPicture, ""},
 
+	"GET /apiv1/databases":            {seeTiles, listed, ""},
+	"POST /apiv1/databases":           {mayAdmin, everything, "store.add"},
+	"GET /apiv1/databases/{store}":    {seeTiles, ofStore, ""},
+	"POST /apiv1/databases/{store}":   {mayWrite, ofStore, "store.sync"}, // only admins may modify: see databaseAPI
+	"PUT /apiv1/databases/{store}":    {mayAdmin, ofStore, "store.set"},
+	"DELETE /apiv1/databases/{store}": {mayAdmin, everything, "store.remove"},
+
+	// Without the right to labels the response shows the tissue only: see optionalLabel.
 	"GET /thumb/{store}/{image}":                     {seeLabel, ofPicture, showLabel},
 	"GET /thumb":                                     {seeLabel, ofPicture, showLabel},
+	"GET /tileat/{store}/{image}":                    {seeTiles, ofPicture, ""},
+	"GET /cutout/{store}/{image}/{name}":             {seeTiles, ofPicture, ""},
+	"GET /ptiff-viewer":                              {seeTiles, ofPicture, ""},
 	"GET /label":                                     {seeLabel, ofPicture, showLabel},
 	"GET /apiv1/slides":                              {seeLabel, listed, ""},
 	"GET /apiv1/slides/{file}/label/{$}":             {seeLabel, ofPicture, showLabel},

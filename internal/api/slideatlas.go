@@ -7,7 +7,6 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // slideatlasAPI are the routes of SlideAtlas and of its prototype.
@@ -15,28 +14,29 @@ type slideatlasAPI struct{ *API }
 
 // pictureRoutes returns the picture routes of SlideAtlas and of the prototype.
 func (a slideatlasAPI) pictureRoutes() []route {
-	ask := func(store, image string) *tile.Request {
-		return &tile.Request{Store: store, Image: image, ByFile: true}
-	}
 	height := intParam("query", "height", "Pixels; 100 if absent.")
+	tileAt := jpegOp(olderTag, "get-tile-at", "Get the tile that holds a pixel", "", storeParam, keyParam,
+		intParam("query", "x", "Pixel of the largest level, from 0 at the left."), intParam("query", "y", "Pixel of the largest level, from 0 at the top."),
+		intParam("query", "z", "Zoom level; the largest if absent or -1."))
+	tileAt.Responses["400"] = problemAnswer("A parameter is not a number.")
+	cutout := jpegOp(olderTag, "get-cutout", "Get a region of the largest level", "At most 4096 pixels in each direction. What is outside of the image is left out.", storeParam, keyParam,
+		textParam("path", "name", "Any name that ends with .png or .jpg."), textParam("query", "bounds", "[x0,x1,y0,y1] in pixels. y counts from the bottom of images that were in MongoDB and have the coordinate system Photo."))
+	cutout.Responses["400"] = problemAnswer("The bounds are invalid, too large or outside of the image.")
+	cutout.Responses["501"] = problemAnswer("The name ends with .tif or .svs.")
+	viewer := jpegOp(olderTag, "get-viewer", "Redirect to the viewer", "", textParam("query", "image", "Id of the image, or the name of its file."))
+	delete(viewer.Responses, "200")
+	delete(viewer.Responses, "304")
+	viewer.Responses["303"] = &huma.Response{Description: "The page of the image; or the login page, for a browser without a login."}
+	const thumbText = "Without the right to labels the response shows the tissue instead, without label and macro."
 	list := []route{
-		{
-			path: "/thumb/{store}/{image}", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI(a).preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
-			},
-			op: jpegOp(olderTag, "get-thumb", "Get the preview", "", storeParam, keyParam, height),
-		},
-		{
-			path: "/thumb", handle: func(w http.ResponseWriter, r *http.Request) error {
-				q := r.URL.Query()
-				return pictureAPI(a).preview(w, r, ask(q.Get("db"), q.Get("img")))
-			},
-			op: jpegOp(olderTag, "get-thumb-by-query", "Get the preview", "", dbParam, imgParam, height),
-		},
+		{path: "/thumb/{store}/{image}", handle: a.thumb, op: jpegOp(olderTag, "get-thumb", "Get the label beside the macro", thumbText, storeParam, keyParam, height)},
+		{path: "/thumb", handle: a.thumb, op: jpegOp(olderTag, "get-thumb-by-query", "Get the label beside the macro", thumbText, dbParam, imgParam, height)},
+		{path: "/tileat/{store}/{image}", handle: a.tileAt, op: tileAt},
+		{path: "/cutout/{store}/{image}/{name}", handle: a.cutout, op: cutout},
+		{path: viewerRoute, handle: a.viewer, op: viewer},
 		{
 			path: "/label", handle: func(w http.ResponseWriter, r *http.Request) error {
-				q := r.URL.Query()
-				return pictureAPI(a).answer(w, r, ask(q.Get("db"), q.Get("img")), "label", pictureAPI(a).associated("label"))
+				return pictureAPI(a).answer(w, r, pictureRequest(r), "label", pictureAPI(a).associated("label"))
 			},
 			op: jpegOp(olderTag, "get-label-by-query", "Get the label", "", dbParam, imgParam),
 		},
@@ -45,7 +45,7 @@ func (a slideatlasAPI) pictureRoutes() []route {
 		path := "/apiv1/slides/{file}/" + kind + "/"
 		list = append(list, route{
 			path: path, pattern: path + "{$}", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI(a).answer(w, r, ask("", r.PathValue("file")), kind, pictureAPI(a).associated(kind))
+				return pictureAPI(a).answer(w, r, pictureRequest(r), kind, pictureAPI(a).associated(kind))
 			},
 			op: jpegOp(olderTag, "get-prototype-"+kind, "Get the "+kind, "", fileParam),
 		})

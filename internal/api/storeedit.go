@@ -54,6 +54,7 @@ func (optional[T]) Schema(r huma.Registry) *huma.Schema {
 // instead of here, for errors in plain sentences.
 type storeFields struct {
 	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
+	Copyright  optional[string]   `json:"copyright,omitempty" doc:"Copyright notice, at most 200 characters; none by default."`
 	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
 	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server."`
 	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
@@ -133,6 +134,7 @@ func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.St
 func newEdit(f *storeFields) *edit {
 	e := &edit{timing: f.Schedule.Given || f.Verify.Given || f.TimeZone.Given}
 	take(e, "label", f.Label, func(s *catalog.Store) *string { return &s.Label }, checkLabel)
+	take(e, "copyright", f.Copyright, func(s *catalog.Store) *string { return &s.Copyright }, checkNotice)
 	take(e, "host", f.Host, func(s *catalog.Store) *string { return &s.Host }, checkHost)
 	take(e, "endpoint", f.Endpoint, func(s *catalog.Store) *string { return &s.Endpoint }, checkEndpoint)
 	take(e, "schedule", f.Schedule, func(s *catalog.Store) *string { return &s.Schedule }, checkSchedule)
@@ -433,6 +435,13 @@ func checkLabel(s string) (string, error) {
 		return "", errors.New("one line of text, without control characters")
 	}
 	return s, nil
+}
+
+func checkNotice(s string) (string, error) {
+	if s = strings.TrimSpace(s); s == "" {
+		return "", orNull("a copyright notice", "none")
+	}
+	return s, checkText(s)
 }
 
 func checkMode(s string) (catalog.Mode, error) {

@@ -23,6 +23,7 @@ type storeAPI struct{ *API }
 type store struct {
 	ID         string     `json:"id" doc:"Opaque."`
 	Label      string     `json:"label" doc:"Label, set by users."`
+	Copyright  *string    `json:"copyright" doc:"Copyright notice, set by users."`
 	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files arrive in a folder, and the server stores them under their digest."`
 	Root       *string    `json:"root" doc:"Folder of the slides; null unless the caller is an admin."`
 	Incoming   *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
@@ -235,7 +236,7 @@ func (n *neighbourhood) tell(v *store, s *catalog.Store, admin bool) {
 
 func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) store {
 	v := store{
-		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Endpoint: known(s.Endpoint),
+		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
 		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.Mode == catalog.Managed && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,

@@ -48,6 +48,7 @@ type Store struct {
 	ID           string `json:"-"`
 	ExternalID   string `json:",omitempty"` // of the store in another application; "" for none
 	Label        string
+	Copyright    string `json:",omitempty"` // notice, set by users
 	Mode         Mode
 	Kind         Kind   `json:",omitempty"` // follows from the root
 	Root         string `json:"-"`          // an absolute path in any bytes, or a URL without a password: mongodb://USER@HOST/DATABASE, dump:///PATH

@@ -48,7 +48,7 @@ func gates(budget *limit.Budget) func(pattern string, h http.Handler) http.Handl
 			return limit.Static(h)
 		case pattern == metricsPattern:
 			return buffer.Handler(nil, h)
-		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern:
+		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern, pattern == api.DatabasePattern:
 			return lasting.Handler(h)
 		}
 		return buffer.Handler(brief, h)

@@ -25,11 +25,12 @@ type Image struct {
 	Grid       Grid      // not valid if Unsupported is set
 	// Spacing is the size of a pixel of the largest level in nanometres; zero if unknown.
 	SpacingX, SpacingY float64
-	// UpsideDown reports that coordinates of views and annotations count y from the bottom
-	// of the image ("Photo"). Tiles are not affected.
-	UpsideDown bool
-	Hidden     bool
-	SHA512     string // digest of the file, of images in stores of TIFF files
+	// CoordinateSystem says where coordinates of views, annotations and cutouts count y from:
+	// "Photo" from the bottom of the image, "Pixel" from the top of the square. Tiles are not
+	// affected.
+	CoordinateSystem string
+	Hidden           bool
+	SHA512           string // digest of the file, of images in stores of TIFF files
 	// Unsupported is the reason why the image has no readable tiles, "" if it may have.
 	Unsupported string
 	// Warnings are the fields that were ignored, each with the reason.
@@ -45,7 +46,7 @@ func DecodeImage(doc bson.Raw) (*Image, error) {
 	}
 	im := &Image{
 		ID: r.id("_id"), Filename: r.text("filename"), Label: r.text("label"), Copyright: r.text("copyright"),
-		UploadedAt: r.date("uploaded_at"), UpsideDown: r.text("CoordinateSystem") == "Photo", Hidden: r.truth("hide"), SHA512: r.text("sha512"),
+		UploadedAt: r.date("uploaded_at"), CoordinateSystem: r.text("CoordinateSystem"), Hidden: r.truth("hide"), SHA512: r.text("sha512"),
 	}
 	im.SpacingX, im.SpacingY = r.spacing()
 	im.Grid, im.Unsupported = r.grid()
@@ -261,7 +262,7 @@ func (im *Image) Slide(read func(dst []byte, t Tile) ([]byte, error)) (*slide.Sl
 		return nil, &tiff.UnsupportedError{Msg: im.Unsupported}
 	}
 	g := im.Grid
-	return slide.New(slide.Pyramid{
+	s, err := slide.New(slide.Pyramid{
 		Format: "slideatlas", TileSize: g.TileSize, Zooms: g.Levels, Bounds: g.Bounds,
 		MPPX: im.SpacingX / 1000, MPPY: im.SpacingY / 1000, Warnings: im.Warnings,
 		AppendTile: func(dst []byte, zoom, col, row int) ([]byte, error) {
@@ -275,6 +276,10 @@ func (im *Image) Slide(read func(dst []byte, t Tile) ([]byte, error)) (*slide.Sl
 			return dst, slide.ErrEmptyTile
 		},
 	})
+	if err == nil && (im.CoordinateSystem == "Photo" || im.CoordinateSystem == "Pixel") {
+		s.Properties["slideatlas.CoordinateSystem"] = im.CoordinateSystem
+	}
+	return s, err
 }
 
 // CheckJPEG returns [ErrNotJPEG] unless the bytes begin and end like a JPEG.

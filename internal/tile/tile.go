@@ -313,6 +313,13 @@ func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	return im, byFile, nil
 }
 
+// IsObjectID reports whether s spells an ObjectId of MongoDB: such ids say nothing about a
+// patient.
+func IsObjectID(s string) bool {
+	_, ok := objectID(s)
+	return ok
+}
+
 // objectID returns the ObjectId of MongoDB that s spells, 24 hexadecimal digits, in lower
 // case, and whether it spells one.
 func objectID(s string) (string, bool) {

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	pixels "image"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// maxCutout limits the width and height of a cutout, in pixels.
+const maxCutout = 4096
+
+// cutoutTypes are the media types of cutouts by the suffix of the name. Those that can't be
+// made yet are "".
+var cutoutTypes = map[string]string{"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "", "tiff": "", "svs": ""}
+
+// cutout answers with a region of level 0, in the coordinates that SlideAtlas's viewer shows.
+func (a slideatlasAPI) cutout(w http.ResponseWriter, r *http.Request) error {
+	im, private, err := a.find(r.Context(), pictureRequest(r))
+	if err != nil {
+		return explained(err)
+	}
+	name := r.PathValue("name")
+	kind := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	contentType, ok := cutoutTypes[kind]
+	switch {
+	case !ok:
+		return &httperr.Error{Status: http.StatusNotFound, Detail: "The name of a cutout ends with .png or .jpg."}
+	case contentType == "":
+		return &httperr.Error{Status: http.StatusNotImplemented, Detail: "This server cannot write cutouts as TIFF or SVS yet: use .png or .jpg."}
+	}
+	bounds, err := cutoutBounds(r.URL.Query().Get("bounds"))
+	if err != nil {
+		return err
+	}
+	v := r.URL.Query().Get("v")
+	if v != "" && v != im.File.Revision {
+		return explained(tile.ErrOldRevision)
+	}
+	var part pixels.Rectangle
+	if viewed := im.View(r.Context(), func(s *slide.Slide, _ tile.Lease) error { part, err = cutoutPart(s, bounds); return nil }); viewed != nil {
+		return explained(viewed)
+	}
+	if err != nil {
+		return err
+	}
+	f := &im.File
+	answer := tile.Answer{
+		ETag:      fmt.Sprintf(`"%s-cutout-%d-%d-%d-%d-%s"`, f.Revision, bounds[0], bounds[1], bounds[2], bounds[3], contentType[len("image/"):]),
+		Immutable: v != "", Public: f.Store.Public && !private,
+	}
+	err = answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
+		w.Header().Set("Content-Disposition", `attachment; filename="cutout.`+kind+`"`)
+		return a.Renderer.Region(r.Context(), tile.RenderRequest{Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease},
+			rendercache.Region{Part: part, Width: part.Dx(), Height: part.Dy(), PNG: kind == "png"})
+	})
+	if errors.Is(err, rendercache.ErrTooMuch) {
+		return errCutoutSize
+	}
+	return err
+}
+
+var (
+	errCutoutBounds = &httperr.Error{Status: http.StatusBadRequest, Detail: "bounds is a list of four numbers of pixels of the largest level: [x0,x1,y0,y1], x0 below x1 and y0 below y1."}
+	errCutoutSize   = &httperr.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("A cutout has at most %d pixels in each direction.", maxCutout)}
+	errCutoutPlace  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The bounds are outside of the image."}
+)
+
+// cutoutBounds parses the parameter bounds: [x0,x1,y0,y1]. Fractions are dropped, as in
+// SlideAtlas.
+func cutoutBounds(text string) (b [4]int, err error) {
+	const most = 1 << 30 // larger than any slide
+	var list []float64
+	if len(text) > 200 || json.Unmarshal([]byte(text), &list) != nil || len(list) != len(b) {
+		return b, errCutoutBounds
+	}
+	for i, n := range list {
+		if n < -most || n > most {
+			return b, errCutoutBounds
+		}
+		b[i] = int(n)
+	}
+	switch {
+	case b[0] >= b[1] || b[2] >= b[3]:
+		return b, errCutoutBounds
+	case b[1]-b[0] > maxCutout || b[3]-b[2] > maxCutout:
+		return b, errCutoutSize
+	}
+	return b, nil
+}
+
+// cutoutPart returns the part of level 0 with those bounds, without what is outside of the
+// image. SlideAtlas counts y from the bottom of the images in MongoDB, unless their document
+// says otherwise.
+func cutoutPart(s *slide.Slide, b [4]int) (pixels.Rectangle, error) {
+	y0, y1 := b[2], b[3]
+	if s.Format == "slideatlas" && s.Properties["slideatlas.CoordinateSystem"] != "Pixel" {
+		y0, y1 = s.Bounds.Max.Y-y1, s.Bounds.Max.Y-y0
+	}
+	part := pixels.Rect(b[0], y0, b[1], y1).Intersect(s.Bounds)
+	if part.Empty() {
+		return part, errCutoutPlace
+	}
+	return part, nil
+}
+
+// tileAt answers with the tile that holds a pixel of the largest level.
+func (a slideatlasAPI) tileAt(w http.ResponseWriter, r *http.Request) error {
+	im, private, err := a.find(r.Context(), pictureRequest(r))
+	if err != nil {
+		return explained(err)
+	}
+	q := r.URL.Query()
+	at := tile.Address{Revision: q.Get("v")}
+	if q.Get("z") == "" {
+		q.Set("z", "-1")
+	}
+	for name, to := range map[string]*int{"x": &at.X, "y": &at.Y, "z": &at.Z} {
+		n, err := strconv.ParseInt(q.Get(name), 10, 32)
+		if err != nil || n < 0 && (name != "z" || n != -1) {
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "x and y are a pixel of the largest level, from 0 on; z is a zoom level: 0 for the one tile with the whole image, absent or -1 for the largest."}
+		}
+		*to = int(n)
+	}
+	err = im.View(r.Context(), func(s *slide.Slide, _ tile.Lease) error {
+		if at.Z < 0 {
+			at.Z = s.MaxZoom()
+		}
+		if at.Z > s.MaxZoom() {
+			return slide.ErrNoTile
+		}
+		l, halved := &s.Levels[0], s.MaxZoom()-at.Z
+		at.X, at.Y = at.X>>halved/l.TileWidth, at.Y>>halved/l.TileHeight
+		return nil
+	})
+	if err != nil {
+		return explained(err)
+	}
+	return iiifAPI(a).tile(w, r, im, &at, private)
+}
+
+// thumb answers with the label beside the macro or, if the caller may not see them, with the
+// tissue.
+func (a slideatlasAPI) thumb(w http.ResponseWriter, r *http.Request) error {
+	if f := callerOf(r.Context()).found; f != nil && f.withoutLabel {
+		height, err := dimension(r, "height", 100)
+		if err != nil {
+			return err
+		}
+		return pictureAPI(a).thumbnail(w, r, pictureRequest(r), maxDimension, height)
+	}
+	return pictureAPI(a).preview(w, r, pictureRequest(r))
+}
+
+// viewerRoute is the address of the prototype's viewer.
+const viewerRoute = "/ptiff-viewer"
+
+// viewer redirects from the address of the prototype's viewer to that of this one.
+func (a slideatlasAPI) viewer(w http.ResponseWriter, r *http.Request) error {
+	im, _, err := a.find(r.Context(), pictureRequest(r))
+	if err != nil {
+		return explained(err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, "/slides/"+im.File.ID, http.StatusSeeOther)
+	return nil
+}
