@@ -262,7 +262,7 @@ func (im *Image) Slide(read func(dst []byte, t Tile) ([]byte, error)) (*slide.Sl
 		return nil, &tiff.UnsupportedError{Msg: im.Unsupported}
 	}
 	g := im.Grid
-	s, err := slide.New(slide.Pyramid{
+	return slide.New(slide.Pyramid{
 		Format: "slideatlas", TileSize: g.TileSize, Zooms: g.Levels, Bounds: g.Bounds,
 		MPPX: im.SpacingX / 1000, MPPY: im.SpacingY / 1000, Warnings: im.Warnings,
 		AppendTile: func(dst []byte, zoom, col, row int) ([]byte, error) {
@@ -276,10 +276,6 @@ func (im *Image) Slide(read func(dst []byte, t Tile) ([]byte, error)) (*slide.Sl
 			return dst, slide.ErrEmptyTile
 		},
 	})
-	if err == nil && (im.CoordinateSystem == "Photo" || im.CoordinateSystem == "Pixel") {
-		s.Properties["slideatlas.CoordinateSystem"] = im.CoordinateSystem
-	}
-	return s, err
 }
 
 // CheckJPEG returns [ErrNotJPEG] unless the bytes begin and end like a JPEG.

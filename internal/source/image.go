@@ -95,8 +95,8 @@ func (im image) properties() map[string]string {
 	if !im.UploadedAt.IsZero() {
 		p["slideatlas.uploaded_at"] = im.UploadedAt.UTC().Format(time.RFC3339)
 	}
-	if im.UpsideDown {
-		p["slideatlas.CoordinateSystem"] = "Photo"
+	if im.CoordinateSystem == "Photo" || im.CoordinateSystem == "Pixel" {
+		p["slideatlas.CoordinateSystem"] = im.CoordinateSystem
 	}
 	return p
 }
