@@ -145,7 +145,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	for _, name := range []string{camera, screen, strips} { // in the order of scanning
 		s.available(name + ".tiff")
 	}
-	s.until("the damaged one is told of", func() bool {
+	s.until("the damaged one is reported", func() bool {
 		im := s.images()[damaged]
 		return im.State == "quarantined" && im.Reason != nil && strings.Contains(*im.Reason, "it is a PNG image, not a pyramid; it cannot be converted to a pyramid: ")
 	})

@@ -146,7 +146,7 @@ func TestFigures(t *testing.T) {
 		for _, file := range []string{"dashboard.json", "alerts.yml"} {
 			for _, name := range regexp.MustCompile(`\b(ptiffstore|process|go)_[a-z_]+\b`).FindAllString(read(t, file), -1) {
 				if !slices.Contains(samples, name) {
-					t.Errorf("%s asks for %s, which no process tells", file, name)
+					t.Errorf("%s asks for %s, which no process exports", file, name)
 				}
 			}
 		}
@@ -178,7 +178,7 @@ func checkDocumented(t *testing.T, metrics []string) {
 		delete(documented, name)
 	}
 	for name := range documented {
-		t.Errorf("docs/monitoring.md has %s, which no process tells", name)
+		t.Errorf("docs/monitoring.md has %s, which no process exports", name)
 	}
 }
 

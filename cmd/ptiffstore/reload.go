@@ -98,9 +98,9 @@ func (s *configFile) follow(srv *server.Server, log *slog.Logger, level *slog.Le
 	})
 }
 
-// declare provisions the stores of the file. A failure of one store is logged, and does not
+// provisionStores provisions the stores of the file. A failure of one store is logged, and does not
 // stop the others.
-func declare(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string) error {
+func provisionStores(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string) error {
 	if f == nil {
 		return nil
 	}

@@ -58,12 +58,12 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 		return err
 	}
 	defer s.Close()
-	if err := declare(ctx, s.Catalog(), log, file.file, c.host()); err != nil {
+	if err := provisionStores(ctx, s.Catalog(), log, file.file, c.host()); err != nil {
 		return err
 	}
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
 		p.Serve.serverFlags.apply(s, level)
-		return declare(ctx, s.Catalog(), log, file.file, c.host())
+		return provisionStores(ctx, s.Catalog(), log, file.file, c.host())
 	})
 	return s.Run(ctx)
 }

@@ -66,7 +66,7 @@ func (c *uploadCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	meters := newMeters(std.err)
-	client.Hindered = meters.hindered
+	client.Waiting = meters.waiting
 	results := make([]uploaded, len(c.Files))
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -252,8 +252,8 @@ func (m *meters) wait() {
 	}
 }
 
-// hindered prints why an upload waits, once for each reason.
-func (m *meters) hindered(path, why string) {
+// waiting prints why an upload waits, once for each reason.
+func (m *meters) waiting(path, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.said[path] == why {

@@ -55,7 +55,7 @@ func (h *handle) attempt(ctx context.Context, f func(*tx) error) error {
 	if err := t.Commit(); err != nil {
 		return wrap(err, "commit")
 	}
-	h.tell(t.revoked)
+	h.notify(t.revoked)
 	return nil
 }
 

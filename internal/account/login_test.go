@@ -62,7 +62,7 @@ func TestRefuseOIDCUser(t *testing.T) {
 			t.Errorf("revocations (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(want, heard, ignoreTime); diff != "" {
-			t.Errorf("told to this process (-want +got):\n%s", diff)
+			t.Errorf("revocations of this process (-want +got):\n%s", diff)
 		}
 		events, _, err := a.Audit.List(ctx, EventFilter{}, "")
 		check(t, err)

@@ -18,7 +18,7 @@ const (
 	RevokeAll     RevocationKind = "all" // all users; the id is empty
 )
 
-// Revocations tell servers which decisions they may no longer remember.
+// Revocations record which decisions servers may no longer cache.
 type Revocations struct{ *handle }
 
 // A Revocation invalidates cached decisions about rights. Revocations are numbered from 1
@@ -129,7 +129,7 @@ func (rs *Revocations) Notify(f func(Revocation)) {
 	rs.hearers = append(rs.hearers, f)
 }
 
-func (h *handle) tell(revoked []Revocation) {
+func (h *handle) notify(revoked []Revocation) {
 	if len(revoked) == 0 {
 		return
 	}

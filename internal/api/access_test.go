@@ -600,7 +600,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 				a := g.as(role, method, path, "")
 				// A response may repeat the client's own text, but none does.
 				if all := fmt.Sprint(a.header) + string(a.body); strings.Contains(strings.ToUpper(all), canary) {
-					t.Errorf("%s: %s %s tells a name: %.400s", role, method, path, all)
+					t.Errorf("%s: %s %s reveals a name: %.400s", role, method, path, all)
 				}
 			}
 		}
@@ -614,12 +614,12 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 		}
 	}
 	if log := g.log.String(); strings.Contains(strings.ToUpper(log), canary) {
-		t.Errorf("the log tells a name:\n%s", log)
+		t.Errorf("the log reveals a name:\n%s", log)
 	}
 	// Check the test: a caller with the scope does read them.
 	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external"} {
 		if a := g.as("reader", "GET", path, ""); !bytes.Contains(a.body, []byte(canary)) {
-			t.Errorf("reader: GET %s: %d tells no name: %.300s", path, a.status, a.body)
+			t.Errorf("reader: GET %s: %d does not contain the name: %.300s", path, a.status, a.body)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func TestLogInRefused(t *testing.T) {
 	}
 	for _, secret := range []string{"wrong horse battery", "nobody at all"} {
 		if strings.Contains(g.log.String(), secret) {
-			t.Errorf("the log tells %q", secret)
+			t.Errorf("the log reveals %q", secret)
 		}
 	}
 }
@@ -392,7 +392,7 @@ func TestAudited(t *testing.T) {
 		t.Errorf("audit log (-want +got):\n%s", diff)
 	}
 	if b, err := json.Marshal(v); err != nil || bytes.Contains(b, []byte(canary)) {
-		t.Errorf("the audit log tells a name: %s %v", b, err)
+		t.Errorf("the audit log reveals a name: %s %v", b, err)
 	}
 }
 

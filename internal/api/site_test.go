@@ -299,7 +299,7 @@ func (st *site) isProblem(a answer) {
 		st.t.Errorf("problem with Cache-Control %q, want no-store", got)
 	}
 	if bytes.Contains(a.body, []byte(st.dir)) {
-		st.t.Errorf("problem tells a path: %s", a.body)
+		st.t.Errorf("problem reveals a path: %s", a.body)
 	}
 }
 

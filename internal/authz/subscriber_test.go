@@ -256,15 +256,15 @@ func TestToldAtOnce(t *testing.T) {
 	if err := s.follower.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	teller := &RevocationPublisher{Accounts: s.accounts}
+	publisher := &RevocationPublisher{Accounts: s.accounts}
 	done := make(chan error)
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { done <- teller.Run(ctx) }()
+	go func() { done <- publisher.Run(ctx) }()
 	defer func() { stop(); <-done }()
-	eventually(t, "the teller does not know the edge", func() bool {
-		teller.mu.Lock()
-		defer teller.mu.Unlock()
-		return len(teller.edges) == 1
+	eventually(t, "the publisher does not know the edge", func() bool {
+		publisher.mu.Lock()
+		defer publisher.mu.Unlock()
+		return len(publisher.edges) == 1
 	})
 	q := tileOf("st", "a")
 	if a := mustAllow(t, s.gate, bearer(token), q); !a.Allow {
@@ -276,10 +276,10 @@ func TestToldAtOnce(t *testing.T) {
 	}
 	time.Sleep(100 * time.Millisecond)
 	if a := mustAllow(t, s.gate, bearer(token), q); !a.Allow {
-		t.Error("an edge that was not told knows it")
+		t.Error("an edge that was not notified knows it")
 	}
 	s.deaf.Store(false)
-	eventually(t, "the edge was not told", func() bool { return mustAllow(t, s.gate, bearer(token), q).Status == 401 })
+	eventually(t, "the edge was not notified", func() bool { return mustAllow(t, s.gate, bearer(token), q).Status == 401 })
 	if _, err := s.accounts.Revocations.Add(t.Context(), account.RevokeUser, user); err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestToldAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the edge was not told of the second", func() bool { return s.follower.Last() == last })
+	eventually(t, "the edge was not notified of the second", func() bool { return s.follower.Last() == last })
 }
 
 // TestCatchUp: an edge that was unreachable fetches the revocations that it missed, and

@@ -93,7 +93,7 @@ var sick = []struct {
 			}))
 		})
 	}, []string{`warning store .*: 2 images are broken → .*retry IMAGE`, `warning store .*: 1 image is quarantined`}},
-	{"a schedule that nobody understands", func(s *site) {
+	{"an invalid schedule", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Schedule = "sometimes" })
 	}, []string{`wrong store .*"sometimes" is neither an interval like 15m nor five fields .* → ptiffstore store set`}},
 	{"an unknown time zone", func(s *site) {
@@ -123,13 +123,13 @@ var sick = []struct {
 	}, []string{`wrong store "Archive" .*incoming folder .* does not exist → create it`, `wrong store "Archive" .*cannot scan its folder`}},
 
 	{"no worker", func(s *site) { s.idle = true }, []string{`warning workers: no worker is alive`}},
-	{"a queue that nobody serves", func(s *site) {
+	{"a queue without workers", func(s *site) {
 		s.withTasks(func(j *task.Service) {
 			_, err := j.Submit(s.t.Context(), task.Submission{Kind: task.SyncStore, Queue: "autosync", Store: s.store})
 			s.must(err)
 		})
 	}, []string{`wrong workers: in the queue autosync 1 task waits for a worker for \d+ seconds → start one: ptiffstore worker --queue autosync`}},
-	{"a store whose queue nobody serves", func(s *site) {
+	{"a store whose queue has no workers", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Queue = "slow" })
 	}, []string{`warning workers: no worker serves the queue slow of the store "Scanner 1" \(\w+\) → .*--queue slow`}},
 	{"a worker of another version", func(s *site) {
@@ -228,7 +228,7 @@ var sick = []struct {
 			healthy(version)(w, r)
 		}))
 	}, []string{`wrong endpoint .*: its clock and this machine's differ by (59|60) minutes`}},
-	{"a certificate that nobody vouches for", func(s *site) {
+	{"a certificate of an unknown authority", func(s *site) {
 		endpoint(s, serve(s, &certificateOf{host: "127.0.0.1", left: 90 * 24 * time.Hour}, healthy(version)))
 	}, []string{`wrong endpoint https://.*: its certificate is signed by an unknown authority`}},
 	{

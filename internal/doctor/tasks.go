@@ -126,15 +126,15 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 			failed[sort{t.Kind, string(t.Args)}]++
 		}
 	}
-	told := false
+	reported := false
 	for s, k := range failed {
 		switch {
 		case s.kind == task.SyncStore || s.kind == task.ResyncStore:
 			n.wrong("see ptiffstore task list --state failed, and task show TASK", "%s %s, %s, failed or refused within a day", count(k, "task", "tasks"), s.kind, s.args)
-			told = true
+			reported = true
 		case k >= failures:
 			n.wrong("see ptiffstore task list --state failed, and task show TASK", "%d tasks %s, %s, failed within a day", k, s.kind, s.args)
-			told = true
+			reported = true
 		}
 	}
 	stuck := 0
@@ -145,9 +145,9 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 	}
 	if stuck > 0 {
 		n.warn("see ptiffstore task list --state retrying, and task show TASK", "%s failed three times or more", count(stuck, "retrying task has", "retrying tasks have"))
-		told = true
+		reported = true
 	}
-	if !told {
+	if !reported {
 		n.ok("%s failed within a day", count(len(failed), "kind of task", "kinds of tasks"))
 	}
 }

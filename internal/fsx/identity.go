@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Identity tells whether a file is still the one that was inspected. Two equal
+// An Identity shows whether a file is still the one that was inspected. Two equal
 // identities on one host mean the same bytes: writing to or replacing a file changes
 // its inode, size, mtime or ctime.
 type Identity struct {

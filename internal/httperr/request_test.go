@@ -58,11 +58,11 @@ func TestRequestID(t *testing.T) {
 				r.Header.Set("X-Request-Id", tt.sent)
 			}
 			h.ServeHTTP(w, r)
-			told := w.Header().Get("X-Request-Id")
+			answered := w.Header().Get("X-Request-Id")
 			var p Problem
 			json.Unmarshal(w.Body.Bytes(), &p)
-			if told == "" || (told == tt.sent) != tt.taken || p.Instance != "urn:request:"+told || identified && seen != told {
-				t.Errorf("%s, identified before %t: the client is told %q, the handler %q, the problem has %q", tt.name, identified, told, seen, p.Instance)
+			if answered == "" || (answered == tt.sent) != tt.taken || p.Instance != "urn:request:"+answered || identified && seen != answered {
+				t.Errorf("%s, identified before %t: the response has %q, the handler %q, the problem has %q", tt.name, identified, answered, seen, p.Instance)
 			}
 		}
 	}

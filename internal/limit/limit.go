@@ -26,7 +26,7 @@ import (
 // Options are the limits of a [ConnLimiter].
 type Options struct {
 	Max int // connections; [DefaultMax] if 0
-	// Stall is for how long a client may take nothing of what is written to it, 30 s if
+	// Stall is how long a client may read nothing that is written to it, 30 s if
 	// 0. An answer that progresses is not interrupted, however long it takes.
 	Stall time.Duration
 	// Raw returns the connections unwrapped, for a server that writes faster to TCP

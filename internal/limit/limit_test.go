@@ -242,7 +242,7 @@ func TestSlowReader(t *testing.T) {
 		c := s.dial(t)
 		c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 		c.ask("GET", "/big")
-		eventually(t, "let go", func() bool { return s.Stats().Open == 0 })
+		eventually(t, "the connection is closed", func() bool { return s.Stats().Open == 0 })
 	})
 	t.Run("takes it slowly", func(t *testing.T) {
 		c := s.dial(t)
@@ -288,7 +288,7 @@ func TestMissingBody(t *testing.T) {
 	s := startHTTP(t, limit.Options{}, nil)
 	c := s.dial(t)
 	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
-	eventually(t, "let go", func() bool { return s.Stats().Open == 0 })
+	eventually(t, "the connection is closed", func() bool { return s.Stats().Open == 0 })
 }
 
 // TestSlowBody reads a slow body to its end, and serves the next request.

@@ -79,7 +79,7 @@ func TestRun(t *testing.T) {
 
 // TestPause fails if a pause is longer than allowed, or not random.
 func TestPause(t *testing.T) {
-	l := new(Set).New(nil, "feed", "")
+	l := new(Set).New(nil, "catalog follower", "")
 	seen := map[time.Duration]bool{}
 	for times := range 100 {
 		d := l.pause(times + 1)

@@ -77,11 +77,11 @@ func TestSite(t *testing.T) {
 		Slides: func() Slides {
 			return Slides{Known: 7, Open: 2, MaxOpen: 512, Bytes: 4096, MaxBytes: 8192, Opened: 5, Evicted: 3}
 		},
-		Making:  func() int { return 3 },
-		Made:    func() Made { return Made{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
-		Access:  func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
-		Uploads: func() int { return 1 },
-		Port:    func() Port { return Port{Open: 12, Refused: 4, Evicted: 5, Stalled: 6, Displaced: 7} },
+		Rendering:   func() int { return 3 },
+		RenderCache: func() RenderCache { return RenderCache{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
+		Access:      func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
+		Uploads:     func() int { return 1 },
+		Connections: func() Connections { return Connections{Open: 12, Refused: 4, Evicted: 5, Stalled: 6, Displaced: 7} },
 		Loops: func() []Loop {
 			return []Loop{{Name: "catalog", Failures: 2}, {Name: "watch", Store: "s1", Failing: now.Add(-time.Minute), Failures: 3}}
 		},
@@ -107,7 +107,7 @@ func TestSite(t *testing.T) {
 		`ptiffstore_workers{host="a"} 2`, `ptiffstore_database_up 1`,
 		`ptiffstore_loop_failing_seconds{loop="catalog",store=""} 0`, `ptiffstore_loop_failures_total{loop="watch",store="s1"} 3`)
 	if !strings.Contains(all, `ptiffstore_loop_failing_seconds{loop="watch",store="s1"} 60`) {
-		t.Errorf("it is not told since when a loop fails:\n%s", all)
+		t.Errorf("the time since when a loop fails is missing:\n%s", all)
 	}
 	for store, age := range map[string]string{"s1": "3600", "s2": "60"} {
 		if !strings.Contains(all, `ptiffstore_sync_age_seconds{store="`+store+`"} `+age) {

@@ -12,13 +12,13 @@ import (
 // are scraped. Functions that are nil are left out.
 type Site struct {
 	Slides func() Slides
-	// Making returns the number of images waiting to be rendered.
-	Making func() int
-	Made   func() Made
-	Access func() Access
+	// Rendering returns the number of images waiting to be rendered.
+	Rendering   func() int
+	RenderCache func() RenderCache
+	Access      func() Access
 	// Uploads returns the number of uploads that a request is writing to.
-	Uploads func() int
-	Port    func() Port
+	Uploads     func() int
+	Connections func() Connections
 	// Loops returns the state of the background loops.
 	Loops func() []Loop
 
@@ -38,12 +38,12 @@ type Slides struct {
 	Opened, Evicted int64
 }
 
-// Port are metrics of the connections to a server.
-type Port struct {
+// Connections are metrics of the connections to a server.
+type Connections struct {
 	Open      int   // now
 	Refused   int64 // answered with 503
-	Evicted   int64 // idle ones closed to make room
-	Stalled   int64 // closed because their clients took nothing while memory was short
+	Evicted   int64 // idle ones closed for new ones
+	Stalled   int64 // closed because their clients read nothing while memory was short
 	Displaced int64 // closed for a new one: too many of their address, or stalled with no slot free
 }
 
@@ -54,8 +54,8 @@ type Loop struct {
 	Failures    int64     // since the start
 }
 
-// Made are metrics of the image cache.
-type Made struct {
+// RenderCache are metrics of the image cache.
+type RenderCache struct {
 	Bytes, MaxBytes       int64
 	Hits, Misses, Evicted int64
 }
@@ -88,39 +88,39 @@ type Queue struct {
 func (r *Recorder) Watch(s Site) { r.registry.MustRegister(&collector{site: s}) }
 
 var (
-	images        = gauge("ptiffstore_images_known", "Images that the tile server knows.")
-	openSlides    = gauge("ptiffstore_open_slides", "Slides that are open, each by one file handle.")
-	maxOpen       = gauge("ptiffstore_open_slides_max", "Limit of open slides.")
-	openBytes     = gauge("ptiffstore_open_bytes", "Memory of the tables of open slides.")
-	maxOpenBytes  = gauge("ptiffstore_open_bytes_max", "Limit of the memory of the tables of open slides.")
-	opened        = counter("ptiffstore_slides_opened_total", "Slides that were opened.")
-	closedEarly   = counter("ptiffstore_slides_evicted_total", "Open slides closed because of the limits.")
-	making        = gauge("ptiffstore_renders_waiting", "Images waiting to be rendered.")
-	madeBytes     = gauge("ptiffstore_image_cache_bytes", "Size of the image cache on disk, in bytes.")
-	maxMadeBytes  = gauge("ptiffstore_image_cache_bytes_max", "Limit of the image cache, in bytes.")
-	madeHits      = counter("ptiffstore_image_cache_hits_total", "Requested images found in the image cache.")
-	madeMisses    = counter("ptiffstore_image_cache_misses_total", "Requested images that had to be rendered.")
-	madeEvicted   = counter("ptiffstore_image_cache_evicted_total", "Images removed from the image cache to make room.")
-	answers       = gauge("ptiffstore_access_decisions", "Cached access decisions.")
-	answerBytes   = gauge("ptiffstore_access_decisions_bytes", "Memory of cached access decisions, in bytes.")
-	accessHits    = counter("ptiffstore_access_hits_total", "Access checks answered from the cache.")
-	accessAsked   = counter("ptiffstore_access_misses_total", "Access checks that asked the central server or the accounts.")
-	accessFailed  = counter("ptiffstore_access_failures_total", "Access checks that got no answer.")
-	uploads       = gauge("ptiffstore_uploads_in_flight", "Uploads that a request is writing to.")
-	connections   = gauge("ptiffstore_connections", "Connections that are open.")
-	refused       = counter("ptiffstore_connections_refused_total", "Connections answered with 503 because of the limit.")
-	madeRoom      = counter("ptiffstore_connections_evicted_total", "Idle connections closed to make room.")
-	stuck         = counter("ptiffstore_connections_stalled_total", "Connections closed because their clients took nothing while memory was short.")
-	crowded       = counter("ptiffstore_connections_displaced_total", "Connections closed for a new one: their address had too many, or they stalled while no slot was free.")
-	loopFailing   = gauge("ptiffstore_loop_failing_seconds", "Time for which a background loop has been failing; 0 while it works.", "loop", "store")
-	loopFailures  = counter("ptiffstore_loop_failures_total", "Failures of a background loop, which was restarted each time.", "loop", "store")
-	byState       = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
-	damagedImages = gauge("ptiffstore_images_damaged", "Images of a store whose files do not match their digests, as found by verification.", "store")
-	syncAge       = gauge("ptiffstore_sync_age_seconds", "Time since the last completed scan of a store, or since it was added.", "store")
-	tasks         = gauge("ptiffstore_tasks", "Tasks that have not ended, by queue and state.", "queue", "state")
-	taskAge       = gauge("ptiffstore_task_age_seconds", "Time since the oldest of these tasks was submitted.", "queue", "state")
-	workers       = gauge("ptiffstore_workers", "Live workers, by host.", "host")
-	reachable     = gauge("ptiffstore_database_up", "1 if the database answers.")
+	images         = gauge("ptiffstore_images_known", "Images that the tile server knows.")
+	openSlides     = gauge("ptiffstore_open_slides", "Slides that are open, each by one file handle.")
+	maxOpen        = gauge("ptiffstore_open_slides_max", "Limit of open slides.")
+	openBytes      = gauge("ptiffstore_open_bytes", "Memory of the tables of open slides.")
+	maxOpenBytes   = gauge("ptiffstore_open_bytes_max", "Limit of the memory of the tables of open slides.")
+	opened         = counter("ptiffstore_slides_opened_total", "Slides that were opened.")
+	closedEarly    = counter("ptiffstore_slides_evicted_total", "Open slides closed because of the limits.")
+	rendersWaiting = gauge("ptiffstore_renders_waiting", "Images waiting to be rendered.")
+	cacheBytes     = gauge("ptiffstore_image_cache_bytes", "Size of the image cache on disk, in bytes.")
+	maxCacheBytes  = gauge("ptiffstore_image_cache_bytes_max", "Limit of the image cache, in bytes.")
+	cacheHits      = counter("ptiffstore_image_cache_hits_total", "Requested images found in the image cache.")
+	cacheMisses    = counter("ptiffstore_image_cache_misses_total", "Requested images that had to be rendered.")
+	cacheEvicted   = counter("ptiffstore_image_cache_evicted_total", "Images removed from the image cache to free space.")
+	answers        = gauge("ptiffstore_access_decisions", "Cached access decisions.")
+	answerBytes    = gauge("ptiffstore_access_decisions_bytes", "Memory of cached access decisions, in bytes.")
+	accessHits     = counter("ptiffstore_access_hits_total", "Access checks answered from the cache.")
+	accessAsked    = counter("ptiffstore_access_misses_total", "Access checks that asked the central server or the accounts.")
+	accessFailed   = counter("ptiffstore_access_failures_total", "Access checks that got no answer.")
+	uploads        = gauge("ptiffstore_uploads_in_flight", "Uploads that a request is writing to.")
+	connections    = gauge("ptiffstore_connections", "Connections that are open.")
+	connRefused    = counter("ptiffstore_connections_refused_total", "Connections answered with 503 because of the limit.")
+	connEvicted    = counter("ptiffstore_connections_evicted_total", "Idle connections closed for new ones.")
+	connStalled    = counter("ptiffstore_connections_stalled_total", "Connections closed because their clients read nothing while memory was short.")
+	connDisplaced  = counter("ptiffstore_connections_displaced_total", "Connections closed for a new one: their address had too many, or they stalled while no slot was free.")
+	loopFailing    = gauge("ptiffstore_loop_failing_seconds", "Time for which a background loop has been failing; 0 while it works.", "loop", "store")
+	loopFailures   = counter("ptiffstore_loop_failures_total", "Failures of a background loop, which was restarted each time.", "loop", "store")
+	byState        = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
+	damagedImages  = gauge("ptiffstore_images_damaged", "Images of a store whose files do not match their digests, as found by verification.", "store")
+	syncAge        = gauge("ptiffstore_sync_age_seconds", "Time since the last completed scan of a store, or since it was added.", "store")
+	tasks          = gauge("ptiffstore_tasks", "Tasks that have not ended, by queue and state.", "queue", "state")
+	taskAge        = gauge("ptiffstore_task_age_seconds", "Time since the oldest of these tasks was submitted.", "queue", "state")
+	workers        = gauge("ptiffstore_workers", "Live workers, by host.", "host")
+	reachable      = gauge("ptiffstore_database_up", "1 if the database answers.")
 )
 
 // A metric is read when it is scraped.
@@ -196,16 +196,16 @@ func (c *collector) own(send emit) {
 		send(opened, float64(s.Opened))
 		send(closedEarly, float64(s.Evicted))
 	}
-	if c.site.Making != nil {
-		send(making, float64(c.site.Making()))
+	if c.site.Rendering != nil {
+		send(rendersWaiting, float64(c.site.Rendering()))
 	}
-	if c.site.Made != nil {
-		m := c.site.Made()
-		send(madeBytes, float64(m.Bytes))
-		send(maxMadeBytes, float64(m.MaxBytes))
-		send(madeHits, float64(m.Hits))
-		send(madeMisses, float64(m.Misses))
-		send(madeEvicted, float64(m.Evicted))
+	if c.site.RenderCache != nil {
+		m := c.site.RenderCache()
+		send(cacheBytes, float64(m.Bytes))
+		send(maxCacheBytes, float64(m.MaxBytes))
+		send(cacheHits, float64(m.Hits))
+		send(cacheMisses, float64(m.Misses))
+		send(cacheEvicted, float64(m.Evicted))
 	}
 	if c.site.Access != nil {
 		a := c.site.Access()
@@ -218,13 +218,13 @@ func (c *collector) own(send emit) {
 	if c.site.Uploads != nil {
 		send(uploads, float64(c.site.Uploads()))
 	}
-	if c.site.Port != nil {
-		p := c.site.Port()
+	if c.site.Connections != nil {
+		p := c.site.Connections()
 		send(connections, float64(p.Open))
-		send(refused, float64(p.Refused))
-		send(madeRoom, float64(p.Evicted))
-		send(stuck, float64(p.Stalled))
-		send(crowded, float64(p.Displaced))
+		send(connRefused, float64(p.Refused))
+		send(connEvicted, float64(p.Evicted))
+		send(connStalled, float64(p.Stalled))
+		send(connDisplaced, float64(p.Displaced))
 	}
 	c.loops(send)
 }

@@ -259,7 +259,7 @@ func (k *Renderer) forget(key string, f *flight) {
 	}
 }
 
-// leave tells that a caller no longer waits. An image without callers is not rendered:
+// leave records that a caller no longer waits. An image without callers is not rendered:
 // after a burst of requests the queue would be full of such images.
 func (k *Renderer) leave(key string, f *flight) {
 	k.mu.Lock()

@@ -18,10 +18,10 @@ func (s *Server) site() metrics.Site {
 				Opened: st.Opened, Evicted: st.Evicted,
 			}
 		},
-		Making: s.storage.renderer.Waiting,
-		Made:   func() metrics.Made { return metrics.Made(s.storage.cache.Stats()) },
-		Loops:  s.background.states,
-		Stores: func(ctx context.Context) ([]metrics.Store, error) { return storeMetrics(ctx, s.storage.catalog) },
+		Rendering:   s.storage.renderer.Waiting,
+		RenderCache: func() metrics.RenderCache { return metrics.RenderCache(s.storage.cache.Stats()) },
+		Loops:       s.background.states,
+		Stores:      func(ctx context.Context) ([]metrics.Store, error) { return storeMetrics(ctx, s.storage.catalog) },
 		Workers: func(ctx context.Context) (map[string]int, error) {
 			list, err := s.storage.catalog.Workers.List(ctx)
 			hosts := map[string]int{}
@@ -38,7 +38,7 @@ func (s *Server) site() metrics.Site {
 		m.Uploads = s.uploads.InFlight
 	}
 	if s.port.limiter != nil {
-		m.Port = func() metrics.Port { return metrics.Port(s.port.limiter.Stats()) }
+		m.Connections = func() metrics.Connections { return metrics.Connections(s.port.limiter.Stats()) }
 	}
 	if s.tasks != nil {
 		m.Queues = func(ctx context.Context) ([]metrics.Queue, error) { return queueMetrics(ctx, s.tasks) }

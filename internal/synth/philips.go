@@ -279,7 +279,7 @@ func (w *philipsWriter) levelFields(level int, pictures []picture) []field {
 	return append(fields, ascii(tagImageDescription, fmt.Sprintf("level=%d mag=%g quality=%d", level, mag, p.Quality)))
 }
 
-// jpegFields are the fields that tell how to read a directory's JPEGs.
+// jpegFields are the fields that describe how to read a directory's JPEGs.
 func (w *philipsWriter) jpegFields(c *coder, t Tables) []field {
 	var fields []field
 	if c.rgb {

@@ -286,7 +286,7 @@ var Outcomes = []string{succeeded, failed, called, handedBack, putOff, lostToOth
 
 // verdict returns the outcome of an attempt that has ended, for the log, and the error for
 // River.
-func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {
+func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, reported error) {
 	cause := context.Cause(ctx)
 	var later laterError
 	var permanent permanentError

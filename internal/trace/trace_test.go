@@ -75,8 +75,8 @@ func TestSpans(t *testing.T) {
 	if err != nil || tr == nil {
 		t.Fatalf("Open: %v, %v", tr, err)
 	}
-	parent, told := "", ""
-	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told = r.Header.Get("Traceparent") }))
+	parent, received := "", ""
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { received = r.Header.Get("Traceparent") }))
 	defer other.Close()
 	client := &http.Client{Transport: tr.Transport("ask")(http.DefaultTransport)}
 	mux := http.NewServeMux()
@@ -137,8 +137,8 @@ func TestSpans(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("spans (-want +got):\n%s", d)
 	}
-	if !strings.HasPrefix(told, "00-4bf92f3577b34da6a3ce929d0e0e4736-") || strings.Contains(told, "00f067aa0ba902b7") {
-		t.Errorf("the other side was told %q", told)
+	if !strings.HasPrefix(received, "00-4bf92f3577b34da6a3ce929d0e0e4736-") || strings.Contains(received, "00f067aa0ba902b7") {
+		t.Errorf("the other side received %q", received)
 	}
 }
 

@@ -29,8 +29,8 @@ type access struct {
 	record func(r *http.Request, e Event) error
 }
 
-// newAccess returns the access by the hooks of o. Without them uploads are refused, nobody
-// has rights to the uploads of others, and nothing is recorded.
+// newAccess returns the access by the hooks of o. Without them uploads are refused,
+// users have no rights to the uploads of others, and nothing is recorded.
 func newAccess(o *Options) *access {
 	a := &access{caller: o.Caller, rights: o.Rights, record: o.Audit}
 	if a.caller == nil {

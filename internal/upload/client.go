@@ -55,8 +55,8 @@ type Client struct {
 	MaxRetryTime time.Duration
 	// Wait is how long to wait for the server's verdict after a file was sent.
 	Wait time.Duration
-	// Hindered, if not nil, receives the reason why nothing can be sent for now.
-	Hindered func(path, why string)
+	// Waiting, if not nil, is called with the reason why nothing can be sent for now.
+	Waiting func(path, why string)
 
 	HTTP  *http.Client // a client without redirects if nil
 	Chunk int64        // bytes sent at a time; 16 MiB if 0
@@ -498,8 +498,8 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 		if time.Since(began)+wait > s.MaxRetryTime {
 			return err
 		}
-		if s.Hindered != nil {
-			s.Hindered(s.path, words(err))
+		if s.Waiting != nil {
+			s.Waiting(s.path, words(err))
 		}
 		select {
 		case <-ctx.Done():

@@ -84,8 +84,8 @@ func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 	return nil, nil, missing
 }
 
-// tell sets the headers with the state of an upload.
-func (u *Uploads) tell(w http.ResponseWriter, r *record) {
+// setState sets the headers with the state of an upload.
+func (u *Uploads) setState(w http.ResponseWriter, r *record) {
 	h := w.Header()
 	h.Set(hOffset, strconv.FormatInt(r.Offset, 10))
 	h.Set(hExpires, u.folders.recordExpires(r).UTC().Format(http.TimeFormat))
@@ -117,7 +117,7 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
 			return answer(rec.ID, err)
 		}
 	}
-	u.tell(w, rec)
+	u.setState(w, rec)
 	w.Header().Set("Location", Route+"/"+rec.ID)
 	w.WriteHeader(http.StatusCreated)
 	return nil
@@ -198,7 +198,7 @@ func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
 	if rec.State == refused {
 		return wrongDigest()
 	}
-	u.tell(w, rec)
+	u.setState(w, rec)
 	w.Header().Set(hLength, strconv.FormatInt(rec.Length, 10))
 	if rec.Metadata != "" {
 		w.Header().Set(hMetadata, rec.Metadata)
@@ -231,7 +231,7 @@ func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
 	defer h.release()
 	rec, err := u.receiver.receive(w, r, f, h, sum, &offset)
 	if rec.State != refused {
-		u.tell(w, rec)
+		u.setState(w, rec)
 	}
 	if err != nil {
 		return answer(rec.ID, err)

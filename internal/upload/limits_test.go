@@ -259,7 +259,7 @@ func TestAdminList(t *testing.T) {
 		t.Errorf("%d of the admin's own, want 1", got)
 	}
 	if got := len(s.listed("?all=true", "Authorization", "bert").Items); got != 0 {
-		t.Errorf("one who is no admin is told of %d", got)
+		t.Errorf("a user who is not an admin sees %d", got)
 	}
 	type line struct {
 		Name, Owner string

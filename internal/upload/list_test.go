@@ -37,10 +37,10 @@ func TestList(t *testing.T) {
 		t.Errorf("list: %+v", got)
 	}
 	if got := list("Authorization", "another"); len(got) != 0 {
-		t.Errorf("another is told of them: %+v", got)
+		t.Errorf("another user sees them: %+v", got)
 	}
 	if got := list("Authorization", "nobody"); len(got) != 0 {
-		t.Errorf("one who may not upload is told of them: %+v", got)
+		t.Errorf("a user who may not upload sees them: %+v", got)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestPageCache(t *testing.T) {
 	}
 	c := newCache(f, size)
 	if !c.sees {
-		t.Skip("the kernel does not tell which pages are in the cache")
+		t.Skip("the kernel does not report which pages are cached")
 	}
 	cached := func() (n int) {
 		for at := int64(0); at < size; at += window {

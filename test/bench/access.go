@@ -168,7 +168,7 @@ func askingGate(ctx context.Context) (*authz.Gate, error) {
 
 func (r *report) access(o *options, servers []*server, rounds [][]round) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Access\n\nEach handler with and without access control: with a central server, which is asked over HTTP and whose responses are cached for a minute, and without. Pinned as\nabove, every request with a token, %d connections, %d interleaved rounds of %v. %s. The ratios are medians of those of\neach round, in which a server and its like take turns; the goal is 0.95 or more.\n\n", o.conns, o.rounds, o.duration, machine())
+	fmt.Fprintf(&b, "## Access\n\nEach handler with and without access control: with a central server, which is asked over HTTP and whose responses are cached for a minute, and without one. Pinned as\nabove, every request with a token, %d connections, %d interleaved rounds of %v. %s. The ratios are medians of the ratios of\neach round, in which the two servers take turns; the goal is 0.95 or more.\n\n", o.conns, o.rounds, o.duration, machine())
 	b.WriteString("| server | req/s | to open | server CPU, µs a request | to open |\n|---|---|---|---|---|\n")
 	for i, s := range servers {
 		open := i &^ 1 // the server without access control is before the one with it

@@ -20,8 +20,8 @@ type report struct {
 
 const reportHead = `# Benchmarks
 
-Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slow minute of the machine falls on all of them; what counts is
-the ratio. Figures are medians of the rounds. Each section has its date; do not compare figures of different dates.
+Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slow minute of the machine affects all of them: compare
+the ratios. Figures are medians of the rounds. Each section has its date; do not compare figures of different dates.
 `
 
 // newReport reads the report of an earlier run.
@@ -99,7 +99,7 @@ func (r *report) openings(all []opening) {
 
 func (r *report) memory(slides, touches int, loaded, now, peak int64) {
 	mb := func(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/(1<<20)) }
-	r.sections["memory"] = fmt.Sprintf("## Memory\n\n`serve` with %s slides of 20,000 × 15,000 px, a tile of one picked at random asked for %s times: resident memory\n%s once all were cataloged, %s after the last tile, %s at most. %s.\n",
+	r.sections["memory"] = fmt.Sprintf("## Memory\n\n`serve` with %s slides of 20,000 × 15,000 px, a tile of a random slide requested %s times: resident memory\n%s once all were cataloged, %s after the last tile, %s at most. %s.\n",
 		thousands(float64(slides)), thousands(float64(touches)), mb(loaded), mb(now), mb(peak), machine())
 }
 
@@ -119,7 +119,7 @@ func (r *report) sync(s *syncing, h hashRate) {
 
 func (r *report) catalog(o *options, times int, list []*listed) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## Catalog\n\n%s images in three stores, two thirds of them in the first; pages of 50, each question asked %d times, every time for the next\npage. Milliseconds, median and 99 of 100, with all fields of each image. %s.\n\n", thousands(float64(o.images)), times, machine())
+	fmt.Fprintf(&b, "## Catalog\n\n%s images in three stores, two thirds of them in the first; pages of 50, each query run %d times, every time for the next\npage. Milliseconds, median and 99 of 100, with all fields of each image. %s.\n\n", thousands(float64(o.images)), times, machine())
 	fmt.Fprint(&b, "| |")
 	for _, l := range list {
 		fmt.Fprintf(&b, " %s, median | p99 |", l.name)

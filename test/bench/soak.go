@@ -159,8 +159,8 @@ func findTiles(ctx context.Context, t *soak.Target) error {
 
 func (r *report) soak(o *options, results []*soak.Result) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## Soak\n\nMade by `make soak` (`SOAK=%v`): more load than a server can bear, by clients on the same machine and its %s. Both servers run with\n`--memory-limit %d`. "+
-		"Each client gets a tile or 503 with Retry-After; anything else, more memory than that, a goroutine or file that stays, or more than a\nsecond until good answers come again after a burst, and the run fails. What the limits are is in [limits](limits.md).\n\n", o.soak, machine(), soakMemory)
+	fmt.Fprintf(&b, "## Soak\n\nMade by `make soak` (`SOAK=%v`): more load than a server can handle, from clients on the same machine and its %s. Both servers run with\n`--memory-limit %d`. "+
+		"Each client gets a tile or 503 with Retry-After; anything else, more memory than that, a goroutine or file that stays open, or more than a\nsecond until good responses after a burst: then the run fails. [Limits](limits.md) lists the limits.\n\n", o.soak, machine(), soakMemory)
 	for _, res := range results {
 		fmt.Fprintf(&b, "**%s**\n\n| load | tiles/s | p50 | p99 | 503 | maximum memory | open files | recovered after |\n|---|---|---|---|---|---|---|---|\n", res.Target.Name)
 		for _, p := range res.Phases {

@@ -399,7 +399,7 @@ func (p *Provider) Say(t *testing.T, v Said) {
 	check(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("the provider does not do as told: %s", resp.Status)
+		t.Fatalf("the provider does not accept its settings: %s", resp.Status)
 	}
 }
 

@@ -286,15 +286,15 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 		t.Fatal(err)
 	}
 	pids = append(pids, strings.Fields(string(children))...)
-	tell := func(sig syscall.Signal) {
+	signal := func(sig syscall.Signal) {
 		for _, text := range pids {
 			if pid, err := strconv.Atoi(text); err == nil {
 				syscall.Kill(pid, sig) //nolint:errcheck // fails if it has ended
 			}
 		}
 	}
-	tell(syscall.SIGSTOP)
-	thaw = sync.OnceFunc(func() { tell(syscall.SIGCONT) })
+	signal(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { signal(syscall.SIGCONT) })
 	t.Cleanup(thaw)
 	return thaw
 }

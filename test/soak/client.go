@@ -95,7 +95,7 @@ func (t *Tally) Quantile(q float64) time.Duration {
 }
 
 func (t *Tally) String() string {
-	return fmt.Sprintf("%d tiles (p50 %v, p99 %v), %d told 503, bad: %v", t.Good(), t.Quantile(0.5).Round(time.Microsecond), t.Quantile(0.99).Round(time.Microsecond), t.Busy(), t.Bad())
+	return fmt.Sprintf("%d tiles (p50 %v, p99 %v), %d with 503, bad: %v", t.Good(), t.Quantile(0.5).Round(time.Microsecond), t.Quantile(0.99).Round(time.Microsecond), t.Busy(), t.Bad())
 }
 
 // A client sends requests over one connection at a time.

@@ -80,10 +80,10 @@ func RunGated(t *testing.T, start StartGated) {
 	keys := signingKeys(t)
 	gate := authz.NewGate(authz.GateOptions{Authorizer: who, Keys: keys})
 	base := start(t, site.Tiles, gate)
-	t.Run("who may", func(t *testing.T) { whoMay(t, base, keys) })
+	t.Run("permissions", func(t *testing.T) { permissions(t, base, keys) })
 	t.Run("headers", func(t *testing.T) { gatedHeaders(t, base) })
 	t.Run("other origins", func(t *testing.T) { otherOrigins(t, base, keys) })
-	t.Run("nothing is learnt of what may not be seen", func(t *testing.T) { alike(t, base, who) })
+	t.Run("hidden and unknown images get the same answers", func(t *testing.T) { alike(t, base, who) })
 	t.Run("authority away", func(t *testing.T) {
 		who.away = true
 		defer func() { who.away = false }()
@@ -110,7 +110,7 @@ func signingKeys(t testing.TB) *authz.Keys {
 }
 
 // whoMay requests images with and without permission, in every way.
-func whoMay(t *testing.T, base string, keys *authz.Keys) {
+func permissions(t *testing.T, base string, keys *authz.Keys) {
 	now := time.Now()
 	link, err := keys.SignURL(authz.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
 	mustDo(t, err)
@@ -294,7 +294,7 @@ func alike(t *testing.T, base string, authority *people) {
 				got[i] = fmt.Sprint(a.status, p, a.header, " asked ", asked)
 			}
 			if got[0] != got[1] {
-				t.Errorf("%q tells them apart:\n%s %s\n%s %s", who, pair[0], got[0], pair[1], got[1])
+				t.Errorf("%q distinguishes them:\n%s %s\n%s %s", who, pair[0], got[0], pair[1], got[1])
 			}
 		}
 	}

@@ -59,14 +59,14 @@ func replaced(t *testing.T, site *Site, base string) {
 				t.Errorf("after, with the old ETag: status %d, want 503", got.status)
 			}
 			select {
-			case id := <-site.told:
+			case id := <-site.changed:
 				if id != "r" {
-					t.Errorf("told of image %q, want r", id)
+					t.Errorf("notified of image %q, want r", id)
 				}
 			case <-time.After(time.Second):
 				t.Error("the change of the file was not reported")
 			}
-			drain(site.told)
+			drain(site.changed)
 			if _, err := os.Stat(path); err != nil || fileSize(path) < 5000 {
 				os.Remove(path)
 				site.Tiles.Delete("r")
@@ -114,11 +114,11 @@ func noFile(t *testing.T, site *Site, base string) {
 				t.Errorf("another slide: status %d", got.status)
 			}
 			select {
-			case <-site.told:
+			case <-site.changed:
 			default:
 				t.Error("the change of the file was not reported")
 			}
-			drain(site.told)
+			drain(site.changed)
 			site.Tiles.Delete("n")
 			mustDo(t, os.Remove(path))
 		})
@@ -273,7 +273,7 @@ func underLoad(t *testing.T, site *Site, base string) {
 	}
 	close(stop)
 	wg.Wait()
-	drain(site.told)
+	drain(site.changed)
 	if wrong.Load() > 0 {
 		t.Errorf("%d answers held another slide's tile under the revision asked for", wrong.Load())
 	}

@@ -33,7 +33,7 @@ type Site struct {
 	Dir    string
 	Store  *tile.Store
 	Slides map[string]*slide.Slide // by image id, opened separately from the server
-	told   chan string
+	changed   chan string
 }
 
 // NewSite creates a site with an empty store.
@@ -43,12 +43,12 @@ func NewSite(t testing.TB) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, told: make(chan string, 100_000)}
+	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, changed: make(chan string, 100_000)}
 	s.Store = &tile.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
 	s.Tiles = tile.New(tile.Options{
 		Render:  rendercache.New(rendercache.Options{Cache: cache}).Tile,
 		Blank:   render.Blank,
-		Changed: func(id string) { s.told <- id },
+		Changed: func(id string) { s.changed <- id },
 	})
 	t.Cleanup(s.Tiles.Close)
 	return s
