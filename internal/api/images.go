@@ -30,8 +30,9 @@ type image struct {
 	Reason         *string           `json:"reason" doc:"Why the image is not available."`
 	Format         *string           `json:"format" example:"philips" doc:"Format of the file."`
 	Vendor         *string           `json:"vendor" doc:"Manufacturer of the scanner."`
-	Width          *int              `json:"width" doc:"Pixels of level 0."`
-	Height         *int              `json:"height" doc:"Pixels of level 0."`
+	Width          *int              `json:"width" doc:"Pixels of level 0, or of its part with the image: see bounds."`
+	Height         *int              `json:"height" doc:"Pixels of level 0, or of its part with the image: see bounds."`
+	Bounds         *catalog.Bounds   `json:"bounds" doc:"The part of level 0 with the image, in pixels from its top left; null for all of it. Tiles by zoom level and by name are those of the complete levels; in Deep Zoom, IIIF and Zoomify the image begins at the corner of the part."`
 	TileWidth      *int              `json:"tile_width" doc:"Pixels of the tiles of level 0."`
 	TileHeight     *int              `json:"tile_height" doc:"Pixels of the tiles of level 0."`
 	MaxZoom        *int              `json:"max_zoom" doc:"Zoom level that shows level 0."`
@@ -266,7 +267,7 @@ func (v *image) withoutLabels() {
 func newImage(im *catalog.Image, endpoint string) image {
 	v := image{
 		ID: im.ID, Store: im.StoreID, Revision: im.Revision, State: string(im.State), Reason: known(im.Reason),
-		Format: known(im.Format), Vendor: known(im.Vendor), Width: known(im.Width), Height: known(im.Height),
+		Format: known(im.Format), Vendor: known(im.Vendor), Width: known(im.Width), Height: known(im.Height), Bounds: im.Bounds,
 		TileWidth: known(im.TileWidth), TileHeight: known(im.TileHeight),
 		Levels: im.Levels, MPPX: im.MPPX, MPPY: im.MPPY, ObjectivePower: im.ObjectivePower,
 		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,

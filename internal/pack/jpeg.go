@@ -164,9 +164,9 @@ func (k kind) blankBlocks(side int) []byte {
 	return b
 }
 
-// repaint decodes a JPEG, pads it with white at the right and at the bottom, and encodes it
+// repaint decodes a JPEG, pads it with white up to side, beginning at a point, and encodes it
 // again, with chroma of half the resolution.
-func repaint(ctx context.Context, b []byte, side int) ([]byte, error) {
+func repaint(ctx context.Context, b []byte, side int, at image.Point) ([]byte, error) {
 	m, err := render.DecodeJPEG(ctx, b)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func repaint(ctx context.Context, b []byte, side int) ([]byte, error) {
 		to = image.NewGray(image.Rect(0, 0, side, side))
 	}
 	draw.Draw(to, to.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
-	draw.Draw(to, m.Bounds().Sub(m.Bounds().Min), m, m.Bounds().Min, draw.Src)
+	draw.Draw(to, m.Bounds().Sub(m.Bounds().Min).Add(at), m, m.Bounds().Min, draw.Src)
 	err = jpeg.Encode(&out, to, &jpeg.Options{Quality: quality})
 	return out.Bytes(), err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"image"
 	"slices"
 	"sync"
 
@@ -103,19 +104,20 @@ func (p *packer) readTile(ctx context.Context, t *tile) {
 	}
 	if side := p.slide.Levels[0].TileWidth; w != side || h != side {
 		t.padded = true
-		if t.err = t.pad(ctx, side); t.err != nil {
+		at, _ := p.slide.Place(t.level.number, t.col, t.row, image.Pt(w, h))
+		if t.err = t.pad(ctx, side, at); t.err != nil {
 			return
 		}
 	}
 	t.hash = p.hash.sum(t.data)
 }
 
-// pad makes a tile that was cut as large as the others. Its pixels stay the same, unless it
-// has to be decoded.
-func (t *tile) pad(ctx context.Context, side int) error {
+// pad makes a tile that was cut as large as the others, given where it begins in them. Its
+// pixels stay the same, unless it has to be decoded.
+func (t *tile) pad(ctx context.Context, side int, at image.Point) error {
 	b, err := render.PadJPEG(t.data, side, side)
-	if errors.Is(err, render.ErrNotLossless) {
-		b, err = repaint(ctx, t.data, side)
+	if errors.Is(err, render.ErrNotLossless) || at != (image.Point{}) {
+		b, err = repaint(ctx, t.data, side, at)
 		if err == nil {
 			t.kind, _, _, err = kindOf(b)
 		}

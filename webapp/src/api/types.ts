@@ -22,6 +22,14 @@ export interface Zoom {
   rows: number;
 }
 
+// Bounds are the part of level 0 with the image, in pixels from its top left.
+export interface Bounds {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
 export interface SlideImage {
   id: string;
   store: string;
@@ -30,8 +38,9 @@ export interface SlideImage {
   reason: string | null;
   format: string | null;
   vendor: string | null;
-  width: number | null; // pixels of level 0
+  width: number | null; // pixels of level 0, or of its bounds
   height: number | null;
+  bounds?: Bounds | null; // null for all of level 0
   tile_width: number | null;
   tile_height: number | null;
   max_zoom: number | null;

@@ -175,7 +175,17 @@ async function isAnswered(url: string): Promise<boolean> {
 
 async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
   try {
-    return await createImageBitmap(blob, 0, 0, part.width, part.height);
+    const { x, y, width, height } = part;
+    if (x === 0 && y === 0) return await createImageBitmap(blob, 0, 0, width, height);
+    const tile = await createImageBitmap(blob);
+    // A tile that is cut begins with the image.
+    const left = tile.width === width ? 0 : x;
+    const top = tile.height === height ? 0 : y;
+    try {
+      return await createImageBitmap(tile, left, top, width, height);
+    } finally {
+      tile.close();
+    }
   } catch {
     throw new Problem(502, t.viewer.tileNotImage);
   }

@@ -31,9 +31,9 @@ export interface Fetcher {
 
 // SlideTiles are the zooms of a slide. OpenSeadragon's level is the zoom z.
 //
-// Tiles at the right and bottom edges are stored in full size, with padding beyond the image. Their
-// bounds here are those of the image, to which the fetcher crops them: nothing is stretched, and
-// padding is never rendered.
+// Tiles at the edges are stored in full size, with padding beyond the image. Their bounds here are
+// those of the image, to which the fetcher crops them: nothing is stretched, and padding is never
+// rendered. The width of the image is 1; its corner is that of its bounds.
 export class SlideTiles extends OpenSeadragon.TileSource {
   readonly zooms: Zoom[];
 
@@ -50,17 +50,23 @@ export class SlideTiles extends OpenSeadragon.TileSource {
   // @ts-expect-error OpenSeadragon's types say Tile; what it takes is a Point.
   override getTileAtPoint(level: number, point: OpenSeadragon.Point): OpenSeadragon.Point {
     const zoom = this.zooms[level]!;
-    const scale = this.image.width / 2 ** (this.image.max_zoom - level);
-    const index = (at: number, tile: number, count: number): number => Math.max(0, Math.min(count - 1, Math.floor((at * scale) / tile)));
-    return new OpenSeadragon.Point(index(point.x, this.image.tile_width, zoom.columns), index(point.y, this.image.tile_height, zoom.rows));
+    const { width, tile_width, tile_height, bounds } = this.image;
+    const downsample = 2 ** (this.image.max_zoom - level);
+    const index = (at: number, corner: number, tile: number, count: number): number => Math.max(0, Math.min(count - 1, Math.floor((at * width + corner) / downsample / tile)));
+    return new OpenSeadragon.Point(index(point.x, bounds?.x ?? 0, tile_width, zoom.columns), index(point.y, bounds?.y ?? 0, tile_height, zoom.rows));
   }
 
   override getTileBounds(level: number, x: number, y: number, isSource?: boolean): OpenSeadragon.Rect {
-    const { tile_width, tile_height } = this.image;
+    const { width, tile_width, tile_height, bounds } = this.image;
     const part = this.part(level, x, y);
     if (isSource) return new OpenSeadragon.Rect(0, 0, part.width, part.height);
-    const unit = 2 ** (this.image.max_zoom - level) / this.image.width;
-    return new OpenSeadragon.Rect(x * tile_width * unit, y * tile_height * unit, part.width * unit, part.height * unit);
+    const downsample = 2 ** (this.image.max_zoom - level);
+    const at = (tile: number, inside: number, corner: number): number => ((tile + inside) * downsample - corner) / width;
+    return new OpenSeadragon.Rect(at(x * tile_width, part.x, bounds?.x ?? 0), at(y * tile_height, part.y, bounds?.y ?? 0), (part.width * downsample) / width, (part.height * downsample) / width);
+  }
+
+  override tileExists(level: number, x: number, y: number): boolean {
+    return super.tileExists(level, x, y) && tilePart(this.image, this.zooms, level, x, y) !== null;
   }
 
   override getTileUrl(level: number, x: number, y: number): string {
@@ -81,6 +87,6 @@ export class SlideTiles extends OpenSeadragon.TileSource {
   }
 
   private part(level: number, x: number, y: number): Part {
-    return tilePart(this.zooms[level]!, this.image.tile_width, this.image.tile_height, x, y);
+    return tilePart(this.image, this.zooms, level, x, y) ?? { x: 0, y: 0, width: 1, height: 1 };
   }
 }

@@ -36,14 +36,33 @@ describe("ladder", () => {
   });
 
   for (const [name, x, y, want] of [
-    ["inside", 0, 0, { width: 256, height: 256 }],
-    ["right edge", 3, 0, { width: 1001 - 768, height: 256 }],
-    ["bottom edge", 0, 2, { width: 256, height: 700 - 512 }],
-    ["beyond", 4, 3, { width: 1, height: 1 }],
+    ["inside", 0, 0, { x: 0, y: 0, width: 256, height: 256 }],
+    ["right edge", 3, 0, { x: 0, y: 0, width: 1001 - 768, height: 256 }],
+    ["bottom edge", 0, 2, { x: 0, y: 0, width: 256, height: 700 - 512 }],
+    ["beyond", 4, 3, null],
   ] as const) {
     test(`part of a tile within the image: ${name}`, () => {
-      expect(tilePart({ width: 1001, height: 700, columns: 4, rows: 3 }, 256, 256, x, y)).toEqual(want);
+      const image = { width: 1001, height: 700, tile_width: 256, tile_height: 256, max_zoom: 2 };
+      expect(tilePart(image, ladder(image), 2, x, y)).toEqual(want);
     });
+  }
+
+  // At the foot of a square of 1024 pixels.
+  const foot = { width: 901, height: 603, tile_width: 256, tile_height: 256, max_zoom: 2, bounds: { x: 0, y: 421, width: 901, height: 603 } };
+
+  test("the zooms of an image with bounds are squares", () => {
+    expect(ladder(foot)[2]).toEqual({ width: 1024, height: 1024, columns: 4, rows: 4 });
+    expect(ladder(foot)[0]).toEqual({ width: 256, height: 256, columns: 1, rows: 1 });
+  });
+
+  for (const [name, z, x, y, want] of [
+    ["above", 2, 0, 0, null],
+    ["upper edge", 2, 1, 1, { x: 0, y: 165, width: 256, height: 91 }],
+    ["corner", 2, 3, 3, { x: 0, y: 0, width: 133, height: 256 }],
+    ["pixels that are covered in part", 1, 1, 0, { x: 0, y: 210, width: 195, height: 46 }],
+    ["all of it", 0, 0, 0, { x: 0, y: 105, width: 226, height: 151 }],
+  ] as const) {
+    test(`part of a tile within the bounds: ${name}`, () => expect(tilePart(foot, ladder(foot), z, x, y)).toEqual(want));
   }
 
   test("fills the address template", () => {

@@ -71,7 +71,7 @@ export function minimap(view: SlideView, signal: AbortSignal, room = (): number 
     const mine = ++opened;
     picture = null;
     draw();
-    fetchTile(tileURL(image.tile_url, 0, 0, 0), tilePart(ladder(image)[0]!, image.tile_width, image.tile_height, 0, 0), signal).then(
+    fetchTile(tileURL(image.tile_url, 0, 0, 0), tilePart(image, ladder(image), 0, 0, 0)!, signal).then(
       (bitmap) => {
         if (mine !== opened) return;
         picture = bitmap;
