@@ -318,7 +318,7 @@ func TestRefuses(t *testing.T) {
 // TestProgressive pads a cut tile that cannot be padded without decoding it.
 func TestProgressive(t *testing.T) {
 	t.Parallel()
-	b, err := repaint(t.Context(), encodeColour(image.NewRGBA(image.Rect(0, 0, 30, 50))), 64)
+	b, err := repaint(t.Context(), encodeColour(image.NewRGBA(image.Rect(0, 0, 30, 50))), 64, image.Point{})
 	if err != nil {
 		t.Fatal(err)
 	}
