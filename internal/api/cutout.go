@@ -97,8 +97,8 @@ func cutoutBounds(text string) (b [4]int, err error) {
 	return b, nil
 }
 
-// cutoutPart returns the part of level 0 with those bounds, without what is outside of the
-// image. SlideAtlas counts y from the bottom of the images in MongoDB, unless their document
+// cutoutPart returns the part of the image with those bounds, in pixels of level 0 from the
+// corner of the image. SlideAtlas counts y from the bottom of the images in MongoDB, unless their document
 // says otherwise.
 func cutoutPart(s *slide.Slide, b [4]int) (pixels.Rectangle, error) {
 	y0, y1 := b[2], b[3]
@@ -109,7 +109,7 @@ func cutoutPart(s *slide.Slide, b [4]int) (pixels.Rectangle, error) {
 	if part.Empty() {
 		return part, errCutoutPlace
 	}
-	return part, nil
+	return part.Sub(s.Bounds.Min), nil
 }
 
 // tileAt answers with the tile that holds a pixel of the largest level.

@@ -33,7 +33,7 @@ func TestDecodeImage(t *testing.T) {
 	}
 	check(t, "image", *got, Image{
 		ID: hexOf(1), Filename: "S-12.ndpi", Label: "S-12", Copyright: "Copyright 2014", UploadedAt: time.Date(2014, 5, 13, 16, 53, 20, 0, time.UTC),
-		SpacingX: 250, SpacingY: 250.5, Hidden: true, Grid: Grid{TileSize: 256, Levels: 3, Bounds: image.Rect(0, 324, 900, 1024)},
+		SpacingX: 250, SpacingY: 250.5, CoordinateSystem: "Pixel", Hidden: true, Grid: Grid{TileSize: 256, Levels: 3, Bounds: image.Rect(0, 324, 900, 1024)},
 	})
 }
 
