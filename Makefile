@@ -161,13 +161,13 @@ fuzz: web
 .PHONY: bench
 bench: build
 	@scripts/setup bench || echo "continuing: servers that are not installed are not measured"
-	@go run ./internal/bench $(BENCH)
+	@go run ./test/bench $(BENCH)
 
 SOAK ?= 2m
 
 .PHONY: soak
 soak: build
-	@go run ./internal/bench -only soak -soak $(SOAK)
+	@go run ./test/bench -only soak -soak $(SOAK)
 
 # -- release
 

@@ -80,8 +80,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/api", "slide internal/etag internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
-		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/scan " +
-			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
+		"test/bench", "slide internal/fsx internal/synth internal/slideatlas test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
+			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "go.mongodb.org/mongo-driver/v2",
 	},
 	{"internal/backup", "internal/fsx internal/strictjson internal/db internal/catalog", ""},
 	{"internal/doctor", "internal/backup internal/socket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},

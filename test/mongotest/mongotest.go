@@ -48,6 +48,9 @@ func New(t testing.TB) *Server {
 	return s
 }
 
+// Start starts a server for a program. The caller stops it.
+func Start() (*Server, error) { return start() }
+
 // NewServer starts a server for one test, which may stop it. With a certificate and a key it
 // accepts TLS only.
 func NewServer(t testing.TB, certificate ...string) *Server {

@@ -29,11 +29,11 @@ import (
 
 // A Site is a tile server with slides, without its adapter.
 type Site struct {
-	Tiles  *tile.Server
-	Dir    string
-	Store  *tile.Store
-	Slides map[string]*slide.Slide // by image id, opened separately from the server
-	changed   chan string
+	Tiles   *tile.Server
+	Dir     string
+	Store   *tile.Store
+	Slides  map[string]*slide.Slide // by image id, opened separately from the server
+	changed chan string
 }
 
 // NewSite creates a site with an empty store.
