@@ -113,12 +113,15 @@ UNRACED := tiff slide internal/barcode internal/synth internal/render internal/c
 # be hidden from the detector.
 UNCHECKED := $(if $(RACE),-gcflags=github.com/slideatlas/ptiffstore/internal/synth=-race=false)
 
+# Tests of the command line run under the race detector only if they run a server in their
+# process (PTIFFSTORE_PART, see cmd/ptiffstore/part_test.go). The others run a command, whose
+# packages have raced tests of their own, or processes, which the detector does not reach.
 .PHONY: test-go
 test-go: web
 	@echo "== tests"
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
-	$(call GOTEST,-timeout 15m $(UNRACED:%=./%)) || failed=1; \
-	$(call GOTEST,$(RACE) $(UNCHECKED) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),CGO_ENABLED=$(if $(RACE),1),$(if $(RACE),-race)) || failed=1; \
+	$(call GOTEST,-timeout 40m $(UNRACED:%=./%) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
+	$(call GOTEST,$(RACE) $(UNCHECKED) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
 	$(TESTRELEASE) || failed=1; \
 	exit $${failed:-0}
 

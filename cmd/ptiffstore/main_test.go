@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	passwordCost = account.PasswordCost{Memory: 64, Passes: 1, Threads: 1} // see TestPasswordsOfProgram
 	moreAtOnce()
+	selectPart()
 	code := m.Run()
 	if slides.dir != "" {
 		os.RemoveAll(slides.dir)

@@ -62,6 +62,7 @@ func start(t *testing.T, args ...string) *running {
 // mode prints.
 func startOn(t *testing.T, address string, line *regexp.Regexp, args ...string) *running {
 	t.Helper()
+	mustBeServerTest(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	s := &running{t: t, client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, ended: make(chan int, 1), log: &logBuffer{}}

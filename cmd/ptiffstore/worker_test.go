@@ -21,6 +21,7 @@ func startWorker(t *testing.T, args ...string) (stop func()) {
 // startWorkerLogging is [startWorker] with a log that can be read.
 func startWorkerLogging(t *testing.T, log *logBuffer, args ...string) (stop func()) {
 	t.Helper()
+	mustBeServerTest(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, append([]string{"worker"}, args...), streams{out: log, err: log}) }()
