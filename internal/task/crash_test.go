@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,14 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// childURL is the URL of the database on which a child process of the test runs a worker.
-const childURL = "JOBS_TEST_CHILD"
+const (
+	// childURL is the URL of the database on which a child process of the test runs a worker.
+	childURL = "JOBS_TEST_CHILD"
+	// childDead is after how long without a heartbeat that worker is dead.
+	childDead = "JOBS_TEST_DEAD"
+	// shortDead is for tests in which a worker has to notice by itself that it is lost.
+	shortDead = 5 * time.Second
+)
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(childURL); url != "" {
@@ -40,11 +47,15 @@ func TestMain(m *testing.M) {
 // beChild runs tasks that never end, and prints each that has begun.
 func beChild(url string) error {
 	ctx := context.Background()
+	dead, err := time.ParseDuration(os.Getenv(childDead))
+	if err != nil {
+		return err
+	}
 	c, err := catalog.Open(ctx, url)
 	if err != nil {
 		return err
 	}
-	svc, err := Open(ctx, Options{Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
+	svc, err := Open(ctx, Options{Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: dead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
 		t.Progress(1, 2, "halves")
 		fmt.Println(t.ID)
 		<-ctx.Done()
@@ -57,10 +68,10 @@ func beChild(url string) error {
 }
 
 // child starts another process that runs a worker, and returns it with its output.
-func child(t *testing.T, url string) (*exec.Cmd, *bufio.Scanner) {
+func child(t *testing.T, url string, deadAfter time.Duration) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childURL+"="+url)
+	cmd.Env = append(os.Environ(), childURL+"="+url, childDead+"="+deadAfter.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -76,6 +87,42 @@ func child(t *testing.T, url string) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
+// lapse sets back the last heartbeats of all workers so far, and when their tasks began, so far
+// that they are dead unless they send another one.
+func lapse(ctx context.Context, svc *Service) error {
+	begun := `UPDATE river_job SET attempted_at = datetime(attempted_at, 'subsec', '-3600 seconds') WHERE state = 'running'`
+	if !svc.Catalog.DB().IsSQLite() {
+		begun = `UPDATE river_job SET attempted_at = attempted_at - interval '1 hour' WHERE state = 'running'`
+	}
+	for _, statement := range []string{begun, `UPDATE workers SET seen_at = seen_at - 3600000000`} {
+		if _, err := svc.db.write.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// childWorkers returns the ids of the workers that the child has registered so far.
+func childWorkers(t *testing.T, svc *Service) (ids []string) {
+	t.Helper()
+	rows, err := svc.db.read.QueryContext(t.Context(), `SELECT id FROM workers WHERE host = 'child'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
 // TestKill kills a process with SIGKILL in the middle of two tasks. Another process runs
 // them, each once; a third one, which was to be cancelled, is not started again.
 func TestKill(t *testing.T) {
@@ -89,7 +136,7 @@ func TestKill(t *testing.T) {
 			return task.Attempt, nil
 		}})
 		first, second := submit(t, svc, Submission{Kind: HashImage}).ID, submit(t, svc, Submission{Kind: HashImage}).ID
-		cmd, said := child(t, url)
+		cmd, said := child(t, url, testDead)
 		for range 2 {
 			if !said.Scan() {
 				t.Fatal("the child ended")
@@ -102,6 +149,9 @@ func TestKill(t *testing.T) {
 		if _, err := svc.Cancel(t.Context(), second); err != nil {
 			t.Fatal(err)
 		}
+		if err := lapse(t.Context(), svc); err != nil {
+			t.Fatal(err)
+		}
 		work(t, svc, one)
 		work(t, open(t, url, svc.Kinds...), one) // also looks for dead workers
 		v := wait(t, svc, first)
@@ -111,11 +161,12 @@ func TestKill(t *testing.T) {
 		if v := wait(t, svc, second); v.State != Cancelled {
 			t.Errorf("the one that was cancelled: %+v", v)
 		}
-		time.Sleep(2 * testDead) // a worker that started it again would do so now
+		last := submit(t, svc, Submission{Kind: HashImage}).ID // a worker that started the others again would do so before
+		wait(t, svc, last)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(done) != 1 || done[first] != 1 {
-			t.Errorf("run: %v", done)
+		if len(done) != 2 || done[first] != 1 || done[last] != 1 {
+			t.Errorf("run: %v, want %s and %s", done, first, last)
 		}
 	})
 }
@@ -125,11 +176,14 @@ func TestKillsEveryWorker(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		svc := open(t, url, Kind{Name: HashImage, MaxAttempts: 1}, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
 		id := submit(t, svc, Submission{Kind: HashImage}).ID
-		cmd, said := child(t, url)
+		cmd, said := child(t, url, testDead)
 		if !said.Scan() {
 			t.Fatal("the child ended")
 		}
 		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := lapse(t.Context(), svc); err != nil {
 			t.Fatal(err)
 		}
 		work(t, svc, one)
@@ -151,18 +205,18 @@ func TestAsleep(t *testing.T) {
 			return "whole", nil
 		}})
 		id := submit(t, svc, Submission{Kind: HashImage}).ID
-		cmd, said := child(t, url)
+		cmd, said := child(t, url, shortDead)
 		if !said.Scan() {
 			t.Fatal("the child ended")
 		}
-		// Not within a transaction: all others would wait for it on SQLite.
+		// Not within a transaction: others would wait for it.
 		asleep := func() bool {
 			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := svc.db.write.ExecContext(ctx, `DELETE FROM task_log WHERE task = 0`)
+			err := lapse(ctx, svc)
 			if err != nil {
 				cmd.Process.Signal(syscall.SIGCONT) //nolint:errcheck // it is there
 			}
@@ -171,14 +225,25 @@ func TestAsleep(t *testing.T) {
 		for !asleep() {
 			time.Sleep(testPoll)
 		}
+		began := time.Now()
+		before := childWorkers(t, svc)
 		work(t, svc, one)
-		mine := until(t, svc, id, func(v *View) bool { return v.State == Running && v.Attempts == 2 })
+		mine := until(t, svc, id, func(v *View) bool { return v.State == Running && !slices.Contains(before, *v.Worker) })
+		time.Sleep(shortDead - time.Since(began)) // by the clock of the process that sleeps
 		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * testDead)
+		// It notices that it was lost, has ended its attempt, and starts again.
+		for began := time.Now(); ; time.Sleep(testPoll) {
+			if again := childWorkers(t, svc); slices.ContainsFunc(again, func(id string) bool { return !slices.Contains(before, id) }) {
+				break
+			}
+			if time.Since(began) > waitTime {
+				t.Fatal("the first worker has not started again")
+			}
+		}
 		v, err := svc.Get(t.Context(), id)
-		if err != nil || v.State != Running || v.Attempts != 2 || *v.Worker != *mine.Worker {
+		if err != nil || v.State != Running || v.Attempts != mine.Attempts || *v.Worker != *mine.Worker {
 			t.Errorf("after the first worker has woken: %+v, %v", v, err)
 		}
 		close(goOn)
@@ -191,20 +256,26 @@ func TestAsleep(t *testing.T) {
 // TestStartAgain: a worker that others consider dead starts again under another id.
 func TestStartAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		first := make(chan string, 1)
+		var mu sync.Mutex
+		first := ""
 		svc := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
-			select {
-			case first <- task.Worker:
-			default:
+			mu.Lock()
+			if first == "" {
+				first = task.Worker
+			}
+			again := task.Worker != first
+			mu.Unlock()
+			if again {
 				return nil, nil
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
+		svc.DeadAfter = 2 * time.Second
 		svc.Heartbeat = 2 * svc.DeadAfter // its heartbeats are always late
 		work(t, svc, one)
 		id := submit(t, svc, Submission{Kind: HashImage}).ID
-		if v := wait(t, svc, id); v.State != Succeeded || *v.Worker == <-first {
+		if v := wait(t, svc, id); v.State != Succeeded {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -268,7 +339,7 @@ func TestDatabaseUnreachable(t *testing.T) {
 	}
 	defer c.Close()
 	svc, err := Open(t.Context(), Options{
-		Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: 2 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
 			if calls.Add(1) > 1 {
 				return nil, nil

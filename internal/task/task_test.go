@@ -21,7 +21,7 @@ import (
 const (
 	testPoll = 50 * time.Millisecond
 	testBeat = 200 * time.Millisecond
-	testDead = 2 * time.Second
+	testDead = 5 * time.Minute  // no worker is taken for dead because the machine is busy
 	waitTime = 60 * time.Second // for a machine that is busy with other tests
 )
 
