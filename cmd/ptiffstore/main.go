@@ -38,8 +38,8 @@ type program struct {
 	Tileserver tileserverCmd `cmd:"" group:"run" help:"Serve tiles only, on the host that has the slides."`
 	Worker     workerCmd     `cmd:"" group:"run" help:"Run sync and background tasks on the host that has the slides."`
 
-	Import importCmd `cmd:"" group:"slides" help:"Import the data of another application."`
 	Image  imageCmd  `cmd:"" group:"slides" help:"Show an image, or set its label and its id in another application."`
+	Import importCmd `cmd:"" group:"slides" help:"Import the data of another application."`
 	Retry  retryCmd  `cmd:"" group:"slides" help:"Inspect a broken or quarantined file again."`
 	Store  storeCmd  `cmd:"" group:"slides" help:"Add, list, show, change or remove stores."`
 	Sync   syncCmd   `cmd:"" group:"slides" help:"Scan a store's folder now and update the catalog."`

@@ -174,8 +174,8 @@ func (m *importer) importPermissions(ctx context.Context) error {
 }
 
 // importPermission grants the roles that correspond to a permission. No role has more rights:
-// viewing does not include labels, and whoever edits sessions may see labels of their images,
-// but not change or delete them.
+// viewing does not include labels, and those who may edit a session may see the labels of its
+// images, but not change or delete them.
 func (m *importer) importPermission(ctx context.Context, g *slideatlas.Group, p slideatlas.Permission) error {
 	item := Item{Kind: "permission", ID: string(p.ID), Name: fmt.Sprintf("%s: %s of %s", line(g.Label), p.Operation, p.Resource), Result: Unchanged}
 	role := map[string]account.Role{"view": account.Viewer, "edit": account.Contributor, "admin": account.Admin}[p.Operation]

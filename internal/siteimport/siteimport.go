@@ -34,10 +34,11 @@ type Options struct {
 	Accounts *account.Accounts
 	// Admin is the admin database.
 	Admin Documents
-	// Data opens the database that has the documents of a store's images. Its error says why
-	// there is none. The function it returns closes it.
+	// Data opens the database that has the documents of a store's images. The error says why
+	// it cannot be opened. The function it returns closes it.
 	Data func(ctx context.Context, s *slideatlas.Store) (Documents, func(), error)
-	// Dump returns the folder with the dump of a database, "" if there is none.
+	// Dump returns the folder with the dump of a database, "" if it does not exist. It is nil
+	// for a site on a server.
 	Dump func(database string) string
 	// Hosts are the servers of stores whose documents name none.
 	Hosts []string
