@@ -174,8 +174,9 @@ func (p *databaseFlags) await(ctx context.Context, log *slog.Logger) error {
 }
 
 const (
-	// waitForCatalog is far longer than a server needs. It is also long enough for a
-	// supervisor to consider the process started, and so to restart it when it gives up.
+	// waitForCatalog is far longer than a server needs to create the catalog. It is also long
+	// enough for supervisors to consider the process started: then they restart it after
+	// this time.
 	waitForCatalog = 30 * time.Second
 	lookForCatalog = 250 * time.Millisecond
 )

@@ -181,7 +181,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("groups of a member (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff([]string{}, names(groupsOf(t, a, bert.ID))); diff != "" {
-			t.Errorf("groups of who was a member (-want +got):\n%s", diff)
+			t.Errorf("groups of a former member (-want +got):\n%s", diff)
 		}
 		check(t, a.Users.Delete(ctx, anna.ID))
 		if g := must(a.Groups.Get(ctx, g.ID))(t); g.Members != 0 {

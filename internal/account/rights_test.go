@@ -246,7 +246,7 @@ func TestLastAdmin(t *testing.T) {
 		silent := must(a.Users.Add(ctx, User{Name: "silent"}, ""))(t)
 		must(a.Grants.Add(ctx, Grant{User: silent.ID, Role: Admin}))(t)
 		if must(hasAdmin(ctx, a.read))(t) {
-			t.Error("the admin of a store, or one who can't log in, is an admin of everything")
+			t.Error("the admin of a store, or an admin who can't log in, is an admin of everything")
 		}
 		s.own = must(a.Grants.Add(ctx, Grant{User: s.root.ID, Role: Admin}))(t)
 		all := func(what string, ways map[string]func(*testing.T, *site) error) {
@@ -344,7 +344,7 @@ func TestRevocations(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", step.name, diff)
 			}
 			if diff := cmp.Diff(step.want, heard); diff != "" {
-				t.Errorf("%s, as heard (-want +got):\n%s", step.name, diff)
+				t.Errorf("%s, as notified (-want +got):\n%s", step.name, diff)
 			}
 		}
 		for _, v := range []Revocation{{Kind: RevokeUser}, {Kind: RevokeAll, ID: "x"}, {Kind: "group", ID: "x"}, {}} {

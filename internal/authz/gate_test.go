@@ -374,7 +374,7 @@ func TestMemoryBounded(t *testing.T) {
 	for i := range 20_000 {
 		mustAllow(t, g, bearer(fmt.Sprint(i)), tileOf("st", fmt.Sprint("image-", i)))
 		if g.cached(&w, &q) == nil {
-			t.Fatalf("who is in use was forgotten after %d others", i)
+			t.Fatalf("a caller in use was dropped after %d others", i)
 		}
 	}
 	s := g.Stats()

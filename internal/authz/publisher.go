@@ -88,7 +88,7 @@ func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.
 			return fmt.Errorf("cannot read revocations: %w", err)
 		}
 		if latest != last {
-			t.wake() // the first time there is nothing to send
+			t.wake() // the first time nothing is to be sent, which does no harm
 			last = latest
 		}
 	}

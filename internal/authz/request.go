@@ -27,9 +27,8 @@ type Signature struct{ Sig, Exp, Scope, KeyID string }
 // None reports whether the credential is empty.
 func (c Credential) None() bool { return c == Credential{} }
 
-// maxCredentialBytes limits the Authorization header and the cookie. Servers refuse
-// longer headers, each from its own limit on, and that response says nothing about the
-// request.
+// maxCredentialBytes limits the Authorization header and the cookie. Each server has its own
+// limit and refuses longer headers; such a response would not be a decision.
 const maxCredentialBytes = 4 << 10
 
 var (

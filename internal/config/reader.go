@@ -55,7 +55,7 @@ type pair struct {
 	key, value *yaml.Node
 }
 
-// pairs returns those of a mapping, each name once, and finds what is not allowed.
+// pairs returns the pairs of a mapping, each name once, and reports all others.
 func (r *reader) pairs(n *yaml.Node, at string) []pair {
 	if n.Kind != yaml.MappingNode {
 		if n.Tag != "!!null" {

@@ -20,8 +20,8 @@ var ErrPooled = errors.New("the database URL leads to a connection pooler that s
 const poolerRounds = 5
 
 // checkPooler returns [ErrPooled] unless a session keeps its connection to PostgreSQL. It
-// comes before the first setting, which a pooler would pass to other programs. Once the
-// answer is good it is not asked again.
+// runs before the first setting, which a pooler would pass to other programs, and not again
+// after a positive result.
 func (d *DB) checkPooler(ctx context.Context, conn *pgx.Conn) error {
 	if d.sessions.Load() {
 		return nil

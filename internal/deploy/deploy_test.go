@@ -83,7 +83,7 @@ func TestRefused(t *testing.T) {
 		{"relative program", func(s *Site) { s.Program = "bin/ptiffstore" }, "absolute paths"},
 		{"a host without a database", func(s *Site) { s.Host, s.Database = "scanner-a", "" }, "needs the URL of the database"},
 		{"another server for a whole site", func(s *Site) { s.Central = "https://slides.example.org" }, "use --host"},
-		{"another server for nobody", func(s *Site) { s.Host, s.Central, s.Tiles = "a", "https://slides.example.org", "" }, "--tiles"},
+		{"a central server without an edge server", func(s *Site) { s.Host, s.Central, s.Tiles = "a", "https://slides.example.org", "" }, "--tiles"},
 		{"another server that is no URL", func(s *Site) { s.Host, s.Central = "a", "slides.example.org" }, "such as https://slides.example.org"},
 		{"backups of PostgreSQL", func(s *Site) { s.Backups = "/backups" }, "pg_dump"},
 		{"relative folder of backups", func(s *Site) { s.Database, s.Backups = "", "backups" }, "absolute path"},

@@ -25,7 +25,7 @@ var ErrBusy = errors.New("another process works on this file: try again later")
 type Leases struct {
 	Catalog *catalog.Catalog
 	// Holder names this process among those that share the catalog; see [Holder]. If it is
-	// "", this is the only process, and the catalog is not asked.
+	// "", this is the only process, and leases are not recorded in the catalog.
 	Holder string
 
 	mu    sync.Mutex

@@ -18,7 +18,7 @@ const (
 	// maxBody is the largest body of a request that is not an upload.
 	maxBody = 1 << 20
 	// maxAnswer is the largest answer that is buffered until its slot is free. A larger
-	// one keeps its slot while it is sent; none is known.
+	// one, of which no route is known, keeps its slot while it is sent.
 	maxAnswer = 16 << 20
 	// bodyTime is how long the body of a request may take as a whole.
 	bodyTime = 30 * time.Second
@@ -114,8 +114,8 @@ func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, 
 	return cap(data), nil
 }
 
-// readBody takes memory as the bytes arrive: a client that only announces a large body takes
-// none.
+// readBody reserves memory as the bytes arrive, so that a client that only announces a large
+// body occupies none.
 func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
 	size := int64(4 << 10)
 	if r.ContentLength > 0 {

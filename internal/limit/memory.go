@@ -13,8 +13,8 @@ import (
 const (
 	minMemory = 512 << 20
 	maxMemory = 4 << 30
-	// beside is what a process has resident that the limit of Go's runtime does not
-	// see: the program itself, and the page cache of SQLite.
+	// beside is the resident memory of a process that the limit of Go's runtime does not
+	// include: the program itself, and the page cache of SQLite.
 	beside = 64 << 20
 )
 

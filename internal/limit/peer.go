@@ -35,8 +35,8 @@ const (
 	fresh
 )
 
-// address returns the address by which a connection is counted: of IPv6 the /64 network,
-// since a host may use all its addresses.
+// address returns the address by which a connection is counted: for IPv6 the /64 network,
+// because a host may use all addresses of it.
 func address(client stream) netip.Addr {
 	at, ok := client.RemoteAddr().(*net.TCPAddr)
 	if !ok {

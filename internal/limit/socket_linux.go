@@ -40,7 +40,8 @@ func queued(l net.Listener) int {
 	return 0
 }
 
-// queuedUnix is queued for a Unix socket, of which it counts only one.
+// queuedUnix is [queued] for a Unix socket: 1 if any connection waits, because the system
+// does not report how many.
 func queuedUnix(l *socket.Listener) (n int) {
 	raw, err := l.SyscallConn()
 	if err != nil {

@@ -64,7 +64,7 @@ func TestUnixSocket(t *testing.T) {
 			t.Errorf("raw %v: address %q", raw, got)
 		}
 		if get("/file") != content {
-			t.Errorf("raw %v: the file is not what was sent", raw)
+			t.Errorf("raw %v: the file differs from the one that was sent", raw)
 		}
 		if s := p.Stats(); s.Open != 1 {
 			t.Errorf("raw %v: %d connections, want 1", raw, s.Open)

@@ -196,8 +196,8 @@ func keepSecret(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// find returns the provider, and reads its configuration if that is outdated. If the
-// provider is known but does not respond, it may respond again when it is needed.
+// find returns the provider, and reads its configuration if that is outdated. A known
+// provider is returned even if it does not respond now.
 func (c *Client) find(ctx context.Context) (*oidc.Provider, error) {
 	p, err := c.ask(ctx, addressesKept)
 	if p != nil {
@@ -216,7 +216,7 @@ func (c *Client) ready(ctx context.Context) (*oidc.Provider, error) {
 	return p, nil
 }
 
-// ask returns the provider as far as it is known, and the error of the last request. It
+// ask returns the provider, nil if it is unknown, and the error of the last request. It
 // makes a new request unless the provider has responded within that time.
 func (c *Client) ask(ctx context.Context, within time.Duration) (*oidc.Provider, error) {
 	select {

@@ -386,7 +386,7 @@ func TestState(t *testing.T) {
 			t.Fatalf("the first time: %d %s", p.status, p.body)
 		}
 		b.read(b.Get(u.String())).refusedAs(t, http.StatusBadRequest, begin)
-		put(b, u, kept) // one who has copied the cookie
+		put(b, u, kept) // a client that has copied the cookie
 		b.read(b.Get(u.String())).refusedAs(t, http.StatusBadRequest, "used already")
 	})
 	t.Run("late", func(t *testing.T) {
@@ -539,8 +539,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestWho fails if a person who may not log in gets a session.
-func TestWho(t *testing.T) {
+// TestUser fails if a person who may not log in gets a session.
+func TestUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
 	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors"}})

@@ -28,7 +28,7 @@ type Cache struct {
 	log  *slog.Logger
 	size atomic.Int64
 	// counted is closed when size includes the images that were there at the start.
-	// Images put meanwhile may be counted twice until the cache is trimmed.
+	// Images that are added before may be counted twice until the cache is trimmed.
 	counted chan struct{}
 	sweep   sync.Mutex
 	// writing is held for reading while the directory is changed, and by Close.

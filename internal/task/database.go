@@ -44,7 +44,7 @@ type database struct {
 	// rescue is a statement that takes tasks from workers without a heartbeat for $2
 	// seconds, $3 microseconds. $1 is the error that it stores.
 	rescue     string
-	standingOf string // statement: state, attempt and worker of row $1 of river_job, and whether it is to be cancelled
+	standingOf string // statement: state, attempt and worker of row $1 of river_job, and whether its cancellation was requested
 }
 
 // openDatabase opens the tables of tasks, and creates or migrates them. If readOnly is set

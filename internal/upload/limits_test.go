@@ -285,7 +285,7 @@ func TestAdminList(t *testing.T) {
 	}
 	for _, v := range s.listed("?all=true", "Authorization", "porter").Items {
 		if v.SentAs != nil || v.FileName != nil || v.Modified != nil || v.Owner == nil || v.Length != 10 {
-			t.Errorf("one who may not see names is shown %+v", v)
+			t.Errorf("a user who may not see names gets %+v", v)
 		}
 	}
 	if a := s.ask("GET", urls[0], nil, "Authorization", "porter"); a.status != 200 || strings.Contains(a.body, "0.tiff") {

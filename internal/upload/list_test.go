@@ -81,7 +81,7 @@ func TestQuota(t *testing.T) {
 		t.Errorf("after the quota was lowered: %d %s", a.status, a.body)
 	}
 	if a := s.ask("HEAD", first, nil); a.offset() != "700" {
-		t.Errorf("what was sent is at %q, want 700", a.offset())
+		t.Errorf("the offset is %q, want 700", a.offset())
 	}
 	quota(3000)
 	if a := s.patch(first, 700, file[700:]); a.status != 204 {

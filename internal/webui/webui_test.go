@@ -132,7 +132,7 @@ func TestUnbuilt(t *testing.T) {
 	h := handler(fstest.MapFS{".keep": {}}, Options{})
 	w := get(h, "/", "Accept", "text/html")
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "make build") {
-		t.Errorf("GET / without the application: status %d, body %q; want 200 and to hear of make build", w.Code, w.Body)
+		t.Errorf("GET / without the application: status %d, body %q; want 200 and a mention of make build", w.Code, w.Body)
 	}
 	if w := get(h, "/slides/abc"); w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("GET /slides/abc by a program: Content-Type %q, want a problem", w.Header().Get("Content-Type"))
