@@ -238,7 +238,7 @@ func TestSupervised(t *testing.T) {
 	s.wait("the task to run", 2*time.Minute, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
 	s.control("stop", "ptiffstore-north-worker-slow")
 	if v := decoded[view](t, "task", "show", task, db); v.Ready || v.State == "running" {
-		t.Errorf("the task of a worker that was told to stop: %+v, want it to be in its queue", v)
+		t.Errorf("the task of a stopped worker: %+v, want it to be in its queue", v)
 	}
 	s.control("start", "ptiffstore-north-worker-slow")
 	s.wait("the task to end", 2*time.Minute, func() bool {

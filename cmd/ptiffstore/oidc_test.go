@@ -106,7 +106,7 @@ func TestServeOIDC(t *testing.T) {
 		t.Fatalf("logged out: %s, redirect to %q, %v", resp.Status, out.Provider, err)
 	}
 	if left := fetch(t, &stay, out.Provider); left.header.Get("Location") != proxy.URL+"/login" {
-		t.Errorf("the provider sends one who has logged out to %q: %v", left.header.Get("Location"), left)
+		t.Errorf("after the logout the provider redirects to %q: %v", left.header.Get("Location"), left)
 	}
 	diff(t, "logged out at the provider", []string{"1"}, p.Ended(t))
 	if v := session(); v.User != nil {
@@ -123,7 +123,7 @@ func TestServeOIDC(t *testing.T) {
 		}
 		if want == http.StatusOK {
 			p.Say(t, oidctest.Said{})
-			checkProblem(t, "one who has left the group", logIn(), http.StatusForbidden)
+			checkProblem(t, "a former member of the group", logIn(), http.StatusForbidden)
 		}
 	}
 	if events := o.says("", "audit", "--act", "login"); !strings.Contains(events, "not in a group that may log in; ended: sessions 1, tokens 1, memberships 1") {

@@ -246,10 +246,10 @@ func TestRedirectPass(t *testing.T) {
 		good              time.Duration // of it, at most
 	}{
 		{"link", "stranger", link.Encode(), "viewer", time.Minute},
-		{"link, of one who may see nothing", "outsider", link.Encode(), "viewer", time.Minute},
-		{"link, of one who may", "reader", link.Encode(), "reader", authz.MaxAccessTokenAge},
+		{"link, of a user without permissions", "outsider", link.Encode(), "viewer", time.Minute},
+		{"link, of a user with the permission", "reader", link.Encode(), "reader", authz.MaxAccessTokenAge},
 		{"pass", "stranger", "pass=" + given, "viewer", authz.MaxAccessTokenAge},
-		{"pass, of one who may", "reader", "v=&pass=" + given, "reader", authz.MaxAccessTokenAge},
+		{"pass, of a user with the permission", "reader", "v=&pass=" + given, "reader", authz.MaxAccessTokenAge},
 	} {
 		a := g.as(tt.role, "GET", tile+"?"+tt.query, "")
 		to := a.header.Get("Location")

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Pack moves an image into another store, as f changes it: f sets what is known of its new
+// Pack moves an image into another store, as f changes it: f sets the fields of its new
 // file, and at least the path. The image keeps its id, creation time and position in the
 // order of arrival. The catalog remembers that its path in the former store was packed, as
 // long as the image is in the catalog: see [Images.Packed]. The former store is added to the

@@ -199,7 +199,7 @@ func (a *answer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// grow makes room for so many bytes in all. Most answers are written at once.
+// grow allocates space for need bytes in all. Most answers are written at once.
 func (a *answer) grow(need int) bool {
 	size := max(need, min(2*cap(a.body), maxAnswer))
 	if !a.hold.fit(int64(a.beside + size)) {

@@ -1,7 +1,7 @@
 // Package limit protects a server from overload: it limits connections, the requests served
-// at once and their memory, and closes connections whose clients neither send nor take
-// data. At a limit, the least useful connection makes room, and otherwise clients get 503
-// with Retry-After.
+// at once and their memory, and closes connections whose clients neither send nor read
+// data. At a limit, it closes the least useful connection for a new one, or else
+// clients get 503 with Retry-After.
 //
 // It is used in front of net/http and fasthttp alike and learns from the servers' connection
 // states, which costs a tile two stores to memory. LimitListener of golang.org/x/net is no
@@ -212,8 +212,8 @@ func (p *ConnLimiter) warn(what string) {
 type Stats struct {
 	Open      int   // connections now
 	Refused   int64 // connections answered with 503, since the start
-	Evicted   int64 // idle ones closed to make room
-	Stalled   int64 // closed because their clients took nothing while memory was short
+	Evicted   int64 // idle ones closed for new ones
+	Stalled   int64 // closed because their clients read nothing while memory was short
 	Displaced int64 // closed for a new one: too many of their address, or stalled with no slot free
 }
 

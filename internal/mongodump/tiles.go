@@ -108,7 +108,7 @@ func (f *Folder) Tiles(ctx context.Context, image slideatlas.ID) (*Tiles, error)
 // ErrNoIndex: there is no index of the file as it is now.
 var ErrNoIndex = errors.New("the image is not indexed")
 
-// Indexed is [Folder.Tiles] without writing an index: if there is none, the error is
+// Indexed is [Folder.Tiles] without writing an index: without an index the error is
 // [ErrNoIndex].
 func (f *Folder) Indexed(image slideatlas.ID) (_ *Tiles, err error) {
 	source, zipped, err := f.open(string(image))

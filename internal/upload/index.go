@@ -15,7 +15,7 @@ import (
 const scanAge = 2 * time.Second
 
 // refusalAge is the maximum age of the index when an upload is refused: another process
-// may just have made room. It limits the scans that clients cause by retrying.
+// may just have freed space. It limits the scans that clients cause by retrying.
 const refusalAge = 250 * time.Millisecond
 
 // An entry is an upload in the index.
