@@ -3,14 +3,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -46,46 +49,54 @@ func built(t *testing.T) string {
 	return binary.path
 }
 
-// A process inherits the peak size of its parent, and the peak of a test exceeds the sizes
-// to measure. So the test binary starts itself as a launcher, which is small. Because the
-// launcher grows with each process that it starts, it inspects only a few files.
+// The test binary starts itself to inspect files: a process of its own for some files shows
+// the memory and the time of each, and a process for each file would take longer to start than
+// to inspect it.
 const (
-	launcherOf    = "LAUNCHER_OF"
-	launcherFiles = 40
-	launcherMax   = 56 << 10 // KB; more would hide the sizes to measure
+	inspectorOf    = "INSPECT_FILES"
+	inspectorFiles = 40
+	inspectorMax   = 56 << 10 // KB before it has read a file, as with the race detector; more would hide the sizes to measure
 )
 
-// An inspection is the result of inspecting a file in its own process.
+// An inspection is the result of inspecting a file.
 type inspection struct {
 	Path string
 	Code int
 	Busy time.Duration // processor time
-	KB   int64         // peak size; 0 if hidden by the launcher's
+	KB   int64         // peak size of the process; 0 if hidden by its size before
 	Err  string        // standard error
 }
 
 func init() {
-	if bin := os.Getenv(launcherOf); bin != "" {
-		launcher(bin)
+	if os.Getenv(inspectorOf) != "" {
+		inspector()
 		os.Exit(0)
 	}
 }
 
-// launcher inspects each file that is named on standard input.
-func launcher(bin string) {
+// inspector inspects each file that is named on standard input.
+func inspector() {
 	names, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	for names.Scan() {
-		cmd := exec.Command(bin, "inspect", names.Text())
+		debug.FreeOSMemory()
+		os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // now the peak is the present size
+		size, busy := ownSize(), ownTime()
 		var errs bytes.Buffer
-		cmd.Stderr = &errs
-		cmd.Run() // the exit code is checked below
-		st := cmd.ProcessState
-		i := inspection{Path: names.Text(), Code: st.ExitCode(), Busy: st.UserTime() + st.SystemTime(), Err: errs.String()}
-		if own := ownSize(); own > 0 && own < launcherMax {
-			i.KB = st.SysUsage().(*syscall.Rusage).Maxrss
+		i := inspection{Path: names.Text()}
+		i.Code = run(context.Background(), []string{"inspect", i.Path}, streams{out: io.Discard, err: &errs})
+		i.Busy, i.Err = ownTime()-busy, errs.String()
+		if size > 0 && size < inspectorMax {
+			i.KB = ownSize()
 		}
 		out.Encode(i)
 	}
+}
+
+// ownTime returns the processor time of this process.
+func ownTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // ownSize returns the peak size of this process in KB, or 0.
@@ -100,8 +111,8 @@ func ownSize() (kb int64) {
 // offset in the file, within a second of processor time and 64 MB.
 func inspected(t *testing.T, paths []string) (list []inspection) {
 	t.Helper()
-	for some := range slices.Chunk(paths, launcherFiles) {
-		list = append(list, launched(t, some)...)
+	for some := range slices.Chunk(paths, inspectorFiles) {
+		list = append(list, inspectedApart(t, some)...)
 	}
 	hidden := 0
 	for _, i := range list {
@@ -116,24 +127,26 @@ func inspected(t *testing.T, paths []string) (list []inspection) {
 		}
 	}
 	if hidden > 0 {
-		t.Logf("the memory of %d of %d is not known: the launcher was too large itself", hidden, len(list))
+		t.Logf("the memory of %d of %d is not known: the process was too large before", hidden, len(list))
 	}
 	return list
 }
 
-// launched inspects files with a launcher.
-func launched(t *testing.T, paths []string) (list []inspection) {
+// inspectedApart inspects files in one other process.
+func inspectedApart(t *testing.T, paths []string) (list []inspection) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), launcherOf+"="+built(t))
+	cmd.Env = append(os.Environ(), inspectorOf+"=1")
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v after %d of %d files: %s", err, bytes.Count(out, []byte("\n")), len(paths), errs.Bytes())
 	}
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		var i inspection
