@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,11 +13,13 @@ import (
 // A PackedDescription is the ImageDescription of a TIFF that was written from a [Pyramid]: its
 // levels are squares, of which the image covers a part. The text has pairs of keys and values
 // as in descriptions of Aperio. Keys that begin with openslide are named like the properties
-// of OpenSlide with the same meaning.
+// of OpenSlide with the same meaning. Properties of the slide that begin with slideatlas are
+// kept.
 type PackedDescription struct {
 	Bounds     image.Rectangle // in pixels of the largest level
 	MPPX, MPPY float64         // µm per pixel of the largest level; 0 if unknown
 	Image      string          // id; only letters, digits, hyphens and underscores
+	Properties map[string]string
 	// Background are the offsets of tiles that are background: [Slide.AppendTile] returns
 	// [ErrEmptyTile] for them, other programs show them.
 	Background []uint64
@@ -26,7 +29,18 @@ const (
 	packedPrefix = "ptiffstore packed slide"
 	maxPacked    = 4 << 10 // bytes of the text
 	maxBlanks    = 64
+
+	kept        = "slideatlas." // begins the keys of properties that are kept
+	maxProperty = 500           // bytes of the value of a property
 )
+
+// printable replaces characters that separate values.
+func printable(r rune) rune {
+	if r < ' ' || r == '|' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
 
 // String returns the text.
 func (d PackedDescription) String() string {
@@ -47,6 +61,12 @@ func (d PackedDescription) String() string {
 	add("ptiffstore.background", strings.Join(offsets, ","))
 	if d.Image != "" {
 		add("ptiffstore.image", d.Image)
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
+		value := strings.Map(printable, d.Properties[key])
+		if strings.HasPrefix(key, kept) && len(value) <= maxProperty && strings.Map(printable, key) == key && !strings.Contains(key, "=") {
+			add(key, value)
+		}
 	}
 	return strings.Join(fields, "|")
 }
@@ -80,6 +100,14 @@ func parsePacked(text string) (d PackedDescription, ok bool, err error) {
 		d.Background = append(d.Background, n)
 	}
 	d.Image = values["ptiffstore.image"]
+	for key, value := range values {
+		if !strings.HasPrefix(key, kept) {
+			delete(values, key)
+		} else if len(value) > maxProperty {
+			values[key] = strings.ToValidUTF8(value[:maxProperty], "")
+		}
+	}
+	d.Properties = values
 	return d, true, nil
 }
 
@@ -98,6 +126,7 @@ func (s *Slide) setPacked(text string) {
 		return
 	}
 	s.Bounds, s.background = d.Bounds, d.Background
+	maps.Copy(s.Properties, d.Properties)
 	s.setMPP(d.MPPX, d.MPPY)
 }
 

@@ -2,12 +2,24 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
 
-// Pack moves an image into another store, as f changes it: f sets the fields of its new
-// file, and at least the path. The image keeps its id, creation time and position in the
+// CheckPack returns why images of one store cannot be packed into another one, or nil.
+func CheckPack(from, to *Store) error {
+	switch {
+	case from.Kind != MongoDB && from.Kind != Dump:
+		return errors.New("only images of databases and dumps are packed: the slides of this store are files already")
+	case to.Mode != Managed:
+		return errors.New("images are packed into managed stores only")
+	}
+	return nil
+}
+
+// Pack moves an image into another store, as f changes it: f sets the fields of its new file,
+// at least the path. The image keeps its id, creation time and position in the
 // order of arrival. The catalog remembers that its path in the former store was packed, as
 // long as the image is in the catalog: see [Images.Packed]. The former store is added to the
 // image's former stores.

@@ -33,7 +33,7 @@ var ErrNotThere = errors.New("the image is not in the store")
 // image is in s already, nothing is done.
 //
 // A crash at any moment loses nothing: the image is in one store or in the other, with its
-// file. A file left in staging is removed by the next scan, or replaced by the next call.
+// file. The next scan removes files that remain in staging, or the next call replaces them.
 // The error is [lease.ErrBusy], [ErrNotThere], [ErrFull], [catalog.ErrNotFound], that of
 // Write or of Change, or one of the file system, the catalog or the context.
 func (s *Store) Adopt(ctx context.Context, image, from string, a Adoption) error {

@@ -86,6 +86,25 @@ func Write(ctx context.Context, s *slide.Slide, f *os.File, o Options) (Result, 
 	return p.result, nil
 }
 
+// Check returns an [ErrUnsupported] if a slide cannot be packed whatever its tiles are.
+func Check(s *slide.Slide) error {
+	l0 := &s.Levels[0]
+	for i := range s.Levels {
+		l := &s.Levels[i]
+		if l.Layout.Codec != slide.JPEG || l.TileWidth != l.TileHeight || l.TileWidth != l0.TileWidth || l.Width != l.Height ||
+			l.Width != l.TileWidth*l.Columns || l.Columns != l0.Columns>>i || l.Columns == 0 {
+			return fmt.Errorf("%w: it is not a quadtree of JPEG tiles", ErrUnsupported)
+		}
+	}
+	if l0.TileWidth%16 != 0 {
+		return fmt.Errorf("%w: tiles of %d pixels cannot be stored in a TIFF, whose tiles have sides of a multiple of 16 pixels", ErrUnsupported, l0.TileWidth)
+	}
+	if l0.Columns*l0.Rows > maxTiles {
+		return fmt.Errorf("%w: %d zoom levels of tiles of %d pixels are too many", ErrUnsupported, len(s.Levels), l0.TileWidth)
+	}
+	return nil
+}
+
 // A packer writes one file.
 type packer struct {
 	o      Options
@@ -120,21 +139,10 @@ type extent struct {
 }
 
 func newPacker(s *slide.Slide, f *os.File, o Options) (*packer, error) {
+	if err := Check(s); err != nil {
+		return nil, err
+	}
 	p := &packer{o: o, slide: s, f: f, out: bigtiff.NewWriter(f), blanks: map[kind]extent{}, hash: newHasher()}
-	l0 := &s.Levels[0]
-	for i := range s.Levels {
-		l := &s.Levels[i]
-		if l.Layout.Codec != slide.JPEG || l.TileWidth != l.TileHeight || l.TileWidth != l0.TileWidth || l.Width != l.Height ||
-			l.Width != l.TileWidth*l.Columns || l.Columns != l0.Columns>>i || l.Columns == 0 {
-			return nil, fmt.Errorf("%w: it is not a quadtree of JPEG tiles", ErrUnsupported)
-		}
-	}
-	if l0.TileWidth%16 != 0 {
-		return nil, fmt.Errorf("%w: tiles of %d pixels cannot be stored in a TIFF, whose tiles have sides of a multiple of 16 pixels", ErrUnsupported, l0.TileWidth)
-	}
-	if l0.Columns*l0.Rows > maxTiles {
-		return nil, fmt.Errorf("%w: %d zoom levels of tiles of %d pixels are too many", ErrUnsupported, len(s.Levels), l0.TileWidth)
-	}
 	for i := len(s.Levels) - 1; i >= 0; i-- {
 		l := &level{number: i, tiles: p.visible(i)}
 		n := l.tiles.Dx() * l.tiles.Dy()
@@ -322,7 +330,7 @@ func (p *packer) tables(l *level) (offsets, counts bigtiff.Field) {
 
 // description returns the ImageDescription: see [slide.PackedDescription].
 func (p *packer) description() string {
-	d := slide.PackedDescription{Bounds: p.slide.Bounds, MPPX: p.slide.MPPX, MPPY: p.slide.MPPY, Image: p.o.ID}
+	d := slide.PackedDescription{Bounds: p.slide.Bounds, MPPX: p.slide.MPPX, MPPY: p.slide.MPPY, Image: p.o.ID, Properties: p.slide.Properties}
 	for _, l := range p.levels {
 		if e := p.blanks[l.kind]; !slices.Contains(d.Background, e.offset) {
 			d.Background = append(d.Background, e.offset)

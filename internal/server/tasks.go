@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/managed"
@@ -26,6 +28,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 		Catalog: s.storage.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),
 		Verifier: &verify.Verifier{Catalog: s.storage.catalog, Log: s.log},
 		Tiles:    s.storage.tiles, Renderer: s.storage.renderer, Decode: s.storage.decode, Reserve: s.o.Upload.Reserve,
+		Wider: s.wider,
 	}
 	observer := taskObserver{s.metrics, s.trace}
 	s.tasks, err = task.Open(ctx, task.Options{
@@ -51,6 +54,19 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+// wider returns why images would be visible to more people in another store, by the accounts
+// of the database.
+func (s *Server) wider(ctx context.Context, from, to *catalog.Store) ([]string, error) {
+	accounts := s.access.accounts
+	if accounts == nil { // this process controls no access, but others may
+		var err error
+		if accounts, err = account.New(ctx, s.storage.catalog.DB(), account.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return accounts.Grants.Wider(ctx, from, to)
 }
 
 // A taskObserver counts and traces tasks.

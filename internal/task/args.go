@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
@@ -24,6 +25,8 @@ type Args struct {
 	Image   string `json:"image,omitempty"` // id
 	DryRun  bool   `json:"dry_run,omitempty"`
 	Confirm bool   `json:"confirm,omitempty"`
+	Into    string `json:"into,omitempty"`                  // id of the store that images are moved into
+	Damaged bool   `json:"damaged_as_background,omitempty"` // write background in place of damaged tiles
 }
 
 // The arguments of each kind.
@@ -39,6 +42,14 @@ type (
 	imageArgs struct {
 		Store string `json:"store"`
 		Image string `json:"image"`
+	}
+	packArgs struct {
+		Store   string `json:"store"`
+		Image   string `json:"image"`
+		Into    string `json:"into"`
+		DryRun  bool   `json:"dry_run"`
+		Confirm bool   `json:"confirm"`
+		Damaged bool   `json:"damaged_as_background"`
 	}
 )
 
@@ -60,6 +71,10 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 		var v imageArgs
 		err = strictjson.Unmarshal(raw, &v)
 		a = Args{Store: v.Store, Image: v.Image}
+	case PackImage:
+		var v packArgs
+		err = strictjson.Unmarshal(raw, &v)
+		a = Args{Store: v.Store, Image: v.Image, Into: v.Into, DryRun: v.DryRun, Confirm: v.Confirm, Damaged: v.Damaged}
 	default:
 		var v storeArgs
 		err = strictjson.Unmarshal(raw, &v)
@@ -114,9 +129,10 @@ func (v *View) shorten() {
 
 // CheckImage returns [ErrBadArgs] if the image that a task is about is in another store
 // than the task's: permissions are granted for the store. A missing image is not an error
-// of the arguments.
+// of the arguments, and neither is one that the task has moved.
 func (a Args) CheckImage(im *catalog.Image) error {
-	if im.StoreID != a.Store {
+	moved := a.Into != "" && im.StoreID == a.Into && slices.Contains(im.FormerStores, a.Store)
+	if im.StoreID != a.Store && !moved {
 		return fmt.Errorf("%w: the image is not in the store", ErrBadArgs)
 	}
 	return nil

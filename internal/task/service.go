@@ -38,6 +38,7 @@ const (
 	ReadBarcode  = "read_barcode"
 	MakePreviews = "make_previews"
 	ConvertImage = "convert_image"
+	PackImage    = "pack_image"
 )
 
 // DefaultQueue is the queue of tasks submitted without one.

@@ -86,7 +86,7 @@ func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any,
 	cl := h.claims.begin(st.ID)
 	defer h.claims.end(cl)
 	r, err := convert.File(ctx, in, hidden, convert.Options{
-		Force: true, Expansion: expansion, Room: h.checkSpace(ctx, st, cl),
+		Force: true, Expansion: expansion, Room: h.checkSpace(ctx, st, managed.Incoming, cl),
 		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
 	})
 	if err != nil {
@@ -113,13 +113,14 @@ const expansion = 64
 const claimStep = 8 << 20
 
 // checkSpace returns a function that reports whether a store has space for more bytes of a
-// pyramid: within its quota, less the claims of other conversions, and on its disk.
-func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
+// file: within its quota, less the claims of other conversions, and on the disk of one of its
+// folders.
+func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, folder string, cl *claim) func(written, more int64) error {
 	reserve := h.Reserve
 	if reserve == 0 {
 		reserve = defaultReserve
 	}
-	dir := filepath.Dir(st.File("incoming/pyramid"))
+	dir := folderOf(st, folder)
 	return func(written, more int64) error {
 		if err := h.withinQuota(ctx, cl, written, more); err != nil {
 			return err

@@ -17,7 +17,7 @@ func logStart(t *task.Task, a task.Args) {
 	what := map[string]string{
 		task.SyncStore: "scanning the store", task.ResyncStore: "scanning the store, inspecting each file again", task.VerifyStore: "reading the files again",
 		task.ImportFile: "importing", task.HashImage: "computing digests", task.ReadBarcode: "reading barcodes",
-		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid",
+		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid", task.PackImage: "packing",
 	}[t.Kind]
 	if a.DryRun {
 		what += "; dry run: nothing will be changed"
@@ -57,6 +57,17 @@ func summary(result any) string {
 			plural(r.Checked+len(r.Damaged)+len(r.Unreadable), "file"), thousands(int(r.Bytes)), thousands(r.Checked), thousands(r.Hashed), thousands(len(r.Damaged)), thousands(len(r.Unreadable)))
 	case tally:
 		return fmt.Sprintf("done with %s, %s failed", plural(r.Count, "image"), thousands(len(r.Failed)))
+	case Packed:
+		line := fmt.Sprintf("packed %s of %s: %s tiles, %s bytes", thousands(r.Count), plural(r.Images, "image"), thousands(int(r.Tiles)), thousands(int(r.Bytes)))
+		for _, part := range []struct {
+			n    int
+			what string
+		}{{int(r.Padded), "tiles padded"}, {int(r.Background), "tiles not stored"}, {int(r.Damaged), "damaged tiles"}, {len(r.Failed), "images failed"}} {
+			if part.n > 0 {
+				line += fmt.Sprintf(", %s %s", thousands(part.n), part.what)
+			}
+		}
+		return line
 	case convert.Result:
 		return fmt.Sprintf("converted a %s image of %s × %s pixels to a pyramid of %s, %s bytes", r.Kind, thousands(r.Width), thousands(r.Height), plural(r.Levels, "level"), thousands(int(r.Bytes)))
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 // TestConversionsShareQuota simulates two concurrent conversions of a store that write and
@@ -29,7 +30,7 @@ func TestConversionsShareQuota(t *testing.T) {
 	}
 	w := &Handlers{Catalog: c, Reserve: 1}
 	first, second := w.claims.begin(st.ID), w.claims.begin(st.ID)
-	checks := []func(written, more int64) error{w.checkSpace(t.Context(), st, first), w.checkSpace(t.Context(), st, second)}
+	checks := []func(written, more int64) error{w.checkSpace(t.Context(), st, managed.Incoming, first), w.checkSpace(t.Context(), st, managed.Incoming, second)}
 	var written [2]int64
 	for i := range checks {
 		if err := checks[i](0, 90<<20); err != nil {
@@ -57,7 +58,7 @@ func TestConversionsShareQuota(t *testing.T) {
 	w.claims.finish(first, out, 84<<20)
 	w.claims.end(first)
 	third := w.claims.begin(st.ID)
-	fits := w.checkSpace(t.Context(), st, third)
+	fits := w.checkSpace(t.Context(), st, managed.Incoming, third)
 	if err := fits(0, 20<<20); !errors.Is(err, errNoRoom) {
 		t.Errorf("beside a pyramid that was not imported: %v, want %v", err, errNoRoom)
 	}
