@@ -40,6 +40,7 @@ type program struct {
 
 	Image  imageCmd  `cmd:"" group:"slides" help:"Show an image, or set its label and its id in another application."`
 	Import importCmd `cmd:"" group:"slides" help:"Import the data of another application."`
+	Pack   packCmd   `cmd:"" group:"slides" help:"Move images of databases and dumps into a managed store, as files."`
 	Retry  retryCmd  `cmd:"" group:"slides" help:"Inspect a broken or quarantined file again."`
 	Store  storeCmd  `cmd:"" group:"slides" help:"Add, list, show, change or remove stores."`
 	Sync   syncCmd   `cmd:"" group:"slides" help:"Scan a store's folder now and update the catalog."`

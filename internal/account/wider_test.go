@@ -13,7 +13,7 @@ func TestWider(t *testing.T) {
 	t.Parallel()
 	a := open(t, "sqlite:"+t.TempDir()+"/catalog.db", newClock())
 	ctx := t.Context()
-	group := must(a.Groups.Add(ctx, "group"))(t)
+	group := must(a.Groups.Add(ctx, Group{Name: "group"}))(t)
 	for _, g := range []Grant{
 		{Group: group.ID, Role: Viewer, Store: "from"},
 		{Group: group.ID, Role: Contributor, Store: "rights"},

@@ -23,6 +23,17 @@ func (s *Syncer) Import(ctx context.Context, image string, progress func(done, t
 	return s.managedStore(st).Import(ctx, im.ID, progress)
 }
 
+// Slide opens the image at a path of a database or a dump. The error satisfies [fsx.IsGone] if
+// there is no such image.
+func (s *Syncer) Slide(ctx context.Context, st *catalog.Store, path string) (*source.Slide, error) {
+	src, err := s.sources().Open(st)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close() // the slide stays open
+	return src.Slide(ctx, path)
+}
+
 // Adopt moves an image from another store into a managed store, with the file that a writes,
 // and imports that file; see [managed.Store.Adopt]. An image that was moved before is only
 // imported.

@@ -31,9 +31,6 @@ type Handlers struct {
 	Decode   *render.Budget // memory of conversions
 	Reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 
-	// Open opens the image at a path of a database or a dump. The error satisfies
-	// [fsx.IsGone] if there is no such image.
-	Open func(ctx context.Context, st *catalog.Store, path string) (*Opened, error)
 	// Wider returns why images would be visible to more people in another store, each as a
 	// clause; nothing if they would not.
 	Wider func(ctx context.Context, from, to *catalog.Store) ([]string, error)

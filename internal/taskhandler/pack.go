@@ -15,16 +15,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/task"
-	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
-
-// An Opened is an open image of a database or a dump.
-type Opened struct {
-	*slide.Slide
-	Identity fsx.Identity
-	Close    func() error
-}
 
 // A Packed is the result of packing images. Numbers of tiles and bytes are sums.
 type Packed struct {
@@ -147,7 +139,7 @@ func isUnsupported(err error) bool {
 
 // stopsPacking reports whether an error concerns all images of a store.
 func stopsPacking(err error) bool {
-	for _, e := range []error{source.ErrNoRoot, managed.ErrFull, errNoRoom, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld} {
+	for _, e := range []error{source.ErrNoRoot, source.ErrUnavailable, managed.ErrFull, errNoRoom, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -210,14 +202,11 @@ func (p *packing) progress(done, total int64) {
 }
 
 // open opens an image, which must be the one in the catalog.
-func (p *packing) open(ctx context.Context, im *catalog.Image) (*Opened, error) {
-	if p.h.Open == nil {
-		return nil, errors.New("this process opens no databases")
-	}
+func (p *packing) open(ctx context.Context, im *catalog.Image) (*source.Slide, error) {
 	if im.State != catalog.Available {
 		return nil, fmt.Errorf("the image is %s: %s", im.State, im.Reason)
 	}
-	o, err := p.h.Open(ctx, p.from, im.Path)
+	o, err := p.h.Syncer.Slide(ctx, p.from, im.Path)
 	if fsx.IsGone(err) {
 		return nil, errOutdated
 	}
@@ -226,6 +215,9 @@ func (p *packing) open(ctx context.Context, im *catalog.Image) (*Opened, error) 
 	}
 	if !o.Identity.Same(im.Identity) {
 		return nil, errors.Join(errOutdated, o.Close())
+	}
+	if o.Err != nil {
+		return nil, errors.Join(o.Err, o.Close())
 	}
 	return o, nil
 }
