@@ -61,7 +61,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/httperr", "", ""},
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
-	{"internal/provision", "internal/catalog internal/managed internal/scan internal/config", ""},
+	{"internal/provision", "internal/catalog internal/source internal/managed internal/scan internal/config", ""},
 	{"internal/limit", "internal/socket internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
@@ -76,7 +76,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile internal/tile/answer", ""},
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/etag internal/httperr", ""},
-	{"internal/storeroot", "internal/fsx", ""},
+	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
 	{"internal/api", "slide internal/etag internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
@@ -93,7 +93,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{

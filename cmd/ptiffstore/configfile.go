@@ -11,6 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // The modes, which have a section each in the configuration file.
@@ -105,7 +106,9 @@ type key struct {
 }
 
 // exists reports whether the setting names a file that must exist.
-func (k *key) exists() bool { return strings.HasPrefix(k.flag.Tag.Type, "existing") }
+func (k *key) exists() bool {
+	return strings.HasPrefix(k.flag.Tag.Type, "existing") || k.flag.Tag.Type == "storeroot"
+}
 
 // keysOf returns the keys of all modes, in the order of their flags.
 func keysOf(model *kong.Application) []key {
@@ -156,6 +159,9 @@ func missingFiles(f *config.File, keys []key, mode string) config.Findings {
 			paths = []string{v.V.(string)}
 		}
 		for _, p := range paths {
+			if source.IsURL(p) {
+				continue
+			}
 			if _, err := os.Stat(p); err != nil {
 				list = append(list, config.Finding{
 					File: f.Path, Line: v.Line, Key: v.Key, Problem: "cannot use " + p + ": " + fsx.WithoutPath(err).Error(), Fix: "Create it, or correct the path",

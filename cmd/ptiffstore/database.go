@@ -194,7 +194,7 @@ func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.S
 	var same []*catalog.Store
 	for i := range list {
 		s := &list[i]
-		if s.ID == name || strings.ContainsRune(name, '/') && s.Root == folder {
+		if s.ID == name || strings.ContainsRune(name, '/') && (s.Root == folder || s.Root == name) {
 			return s, nil
 		}
 		if s.Label == name {

@@ -10,10 +10,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// Fields of a store that cannot be edited: its id, mode and folders.
-var fixedFields = []string{"id", "mode", "root", "incoming"}
+// Fields of a store that cannot be edited: its id, mode and places.
+var fixedFields = []string{"id", "mode", "root", "incoming", "password_file"}
 
 var storeID = regexp.MustCompile(`^[a-z0-9]+([-_][a-z0-9]+)*$`)
 
@@ -28,7 +29,8 @@ func storeKeys() []config.Key {
 	for _, f := range api.StoreFields() {
 		k := config.Key{
 			Name: f.Name, Type: f.Type,
-			Own: slices.Contains([]string{"root", "incoming", "label"}, f.Name), Path: f.Name == "root" || f.Name == "incoming",
+			Own:  slices.Contains([]string{"root", "incoming", "label", "password_file"}, f.Name),
+			Path: slices.Contains([]string{"root", "incoming", "password_file"}, f.Name),
 		}
 		switch f.Name {
 		case "mode":
@@ -80,10 +82,30 @@ func checkProvisioned(fields map[string]any) error {
 		return &config.FieldError{Field: "root", Err: errors.New("a store needs a folder: write root: and the folder of its slides")}
 	}
 	s := catalog.Store{Mode: catalog.InPlace, Root: root}
+	if err := checkImages(root, fields); err != nil {
+		return err
+	}
 	if fields["mode"] == string(catalog.Managed) {
 		s.Mode = catalog.Managed
 	} else if fields["incoming"] != nil {
 		return &config.FieldError{Field: "incoming", Err: errors.New("only managed stores have an incoming folder: remove the line, or write mode: managed")}
 	}
 	return editProvisioned(&s, fields)
+}
+
+// checkImages checks a root that is a URL, and its password file.
+func checkImages(root string, fields map[string]any) error {
+	secret, _ := fields["password_file"].(string)
+	if source.IsURL(root) {
+		if _, err := source.CheckRoot(root); err != nil {
+			return &config.FieldError{Field: "root", Err: err}
+		}
+		if fields["mode"] == string(catalog.Managed) {
+			return &config.FieldError{Field: "mode", Err: errors.New("images of a database are only read: remove the line")}
+		}
+	}
+	if err := source.CheckSecret(root, secret); err != nil {
+		return &config.FieldError{Field: "password_file", Err: err}
+	}
+	return nil
 }

@@ -22,7 +22,9 @@ func (c *retryCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer cat.Close()
-	if err := newSyncer(cat, c.logger(std.err)).Retry(ctx, c.Image); err != nil {
+	syncer := c.syncer(cat, c.logger(std.err))
+	defer syncer.Sources.Close()
+	if err := syncer.Retry(ctx, c.Image); err != nil {
 		return err
 	}
 	im, err := cat.Images.Get(ctx, c.Image)

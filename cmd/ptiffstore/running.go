@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/slideatlas/ptiffstore/internal/instance"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // serverFlagsOf returns the flags with which the server was started, with its environment and its
@@ -20,7 +21,13 @@ import (
 func serverFlagsOf(s *instance.Instance) (flags serverFlags, host string, err error) {
 	p, site := &program{}, &configFile{}
 	parser := newParser(p, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), kong.Bind(site),
-		kong.NamedMapper("path", pathsFrom(s.Absolute)), kong.NamedMapper("existingdir", pathsFrom(s.Absolute)), kong.NamedMapper("existingfile", pathsFrom(s.Absolute)))
+		kong.NamedMapper("path", pathsFrom(s.Absolute)), kong.NamedMapper("existingdir", pathsFrom(s.Absolute)), kong.NamedMapper("existingfile", pathsFrom(s.Absolute)),
+		kong.NamedMapper("storeroot", pathsFrom(func(root string) string {
+			if source.IsURL(root) {
+				return root
+			}
+			return s.Absolute(root)
+		})))
 	ctx, err := parser.Parse(argumentsOf(s, parser.Model))
 	if err != nil {
 		return flags, "", err
@@ -93,6 +100,32 @@ func pathsFrom(absolute func(string) string) kong.MapperFunc {
 		}
 		return nil
 	}
+}
+
+// storeRoot returns a folder or URL below which stores are allowed, as an absolute path if it
+// is a folder.
+func storeRoot(s string) (string, error) {
+	if source.IsURL(s) {
+		return s, source.CheckPermitted(s)
+	}
+	st, err := os.Stat(s)
+	if err == nil && !st.IsDir() {
+		err = fmt.Errorf("%q exists but is not a directory", s)
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(s)
+}
+
+// storeRoots decodes a flag with folders and URLs below which stores are allowed.
+func storeRoots(ctx *kong.DecodeContext, target reflect.Value) error {
+	var failed error
+	return errors.Join(pathsFrom(func(s string) string {
+		root, err := storeRoot(s)
+		failed = errors.Join(failed, err)
+		return root
+	})(ctx, target), failed)
 }
 
 // adopt takes the settings of the machine's server, unless the command was given settings

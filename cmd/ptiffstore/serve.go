@@ -17,7 +17,7 @@ type serveCmd struct {
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are only read."`
 	workerFlags
 	NoWorker bool     `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
-	Roots    []string `key:"store_roots" name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated."`
+	Roots    []string `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server."`
 	uploadFlags
 }
 

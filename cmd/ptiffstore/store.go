@@ -19,10 +19,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 type storeCmd struct {
-	Add    storeAddCmd    `cmd:"" help:"Make a folder a store."`
+	Add    storeAddCmd    `cmd:"" help:"Make a folder or a database a store."`
 	List   storeListCmd   `cmd:"" help:"List the stores."`
 	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
 	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
@@ -54,6 +55,7 @@ type storeSettings struct {
 	Origin     *string  `json:"origin,omitempty" help:"Origin of tile coordinates: top-left or bottom-left."`
 	Public     *bool    `json:"public,omitempty" negatable:"" help:"Let everyone see the tiles."`
 	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Show labels and file names to admins only."`
+	Password   *string  `json:"-" name:"password-file" placeholder:"FILE" help:"File with the password of the user of a MongoDB database, on one line; empty for none."`
 }
 
 // fields returns the settings that were given.
@@ -78,6 +80,9 @@ func (f *storeSettings) names() ([]string, error) {
 			fields[name] = list
 		}
 	}
+	if f.Password != nil {
+		fields["password_file"] = *f.Password
+	}
 	return slices.Collect(maps.Keys(fields)), err
 }
 
@@ -101,7 +106,30 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 	if err != nil {
 		return err
 	}
+	if err := f.applyPassword(s); err != nil {
+		return err
+	}
 	return api.EditStore(s, b)
+}
+
+// applyPassword sets the password file of a store.
+func (f *storeSettings) applyPassword(s *catalog.Store) (err error) {
+	if f.Password == nil {
+		return nil
+	}
+	s.PasswordFile = *f.Password
+	if s.PasswordFile != "" {
+		if s.PasswordFile, err = filepath.Abs(s.PasswordFile); err != nil {
+			return err
+		}
+		if _, err := source.ReadSecret(s.PasswordFile); err != nil {
+			return fmt.Errorf("--password-file: %w", err)
+		}
+	}
+	if err := source.CheckSecret(s.Root, s.PasswordFile); err != nil {
+		return usage(fmt.Errorf("--password-file: %w", err))
+	}
+	return nil
 }
 
 // parseQuota parses a size such as 500GB; nil is no limit.
@@ -123,7 +151,7 @@ func given(list []string) []string {
 
 type storeAddCmd struct {
 	databaseFlags
-	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into."`
+	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
 	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
 	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
 	storeSettings
@@ -131,7 +159,7 @@ type storeAddCmd struct {
 }
 
 func (*storeAddCmd) Help() string {
-	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox"
+	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox\n  ptiffstore store add mongodb://reader@db:27017/tiles1 --password-file /etc/ptiffstore/tiles1 --label 'Old slides'\n  ptiffstore store add dump:///backups/tiles1"
 }
 
 // Run adds the store and prints its id.
@@ -152,6 +180,7 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 	if s, err = managed.AddStore(ctx, cat, *s); err != nil {
 		return err
 	}
+	c.try(std, s)
 	if c.JSON {
 		return printJSON(std, api.DescribeStore(s))
 	}
@@ -159,8 +188,38 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 	return err
 }
 
+// try warns if a new store in a database cannot be reached from here, or others can read its
+// password.
+func (c *storeAddCmd) try(std streams, s *catalog.Store) {
+	if s.Kind == catalog.Directory {
+		return
+	}
+	if s.PasswordFile != "" && exposed(s.PasswordFile) {
+		fmt.Fprintf(std.err, "warning: every user of this host can read the password file: run chmod o= %s\n", s.PasswordFile)
+	}
+	if s.Host != "" {
+		return
+	}
+	sources := &source.Pool{Indexes: os.DevNull, Timeout: tryTime}
+	defer sources.Close()
+	src, err := sources.Open(s)
+	if err == nil {
+		_, err = src.Root()
+		src.Close()
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "warning: the store was added, but its images cannot be read from here: %v\n", err)
+	}
+}
+
+// tryTime is how long a new store's database is waited for.
+const tryTime = 5 * time.Second
+
 func (c *storeAddCmd) store() (*catalog.Store, error) {
 	s := &catalog.Store{Mode: catalog.InPlace}
+	if source.IsURL(c.Folder) {
+		return s, c.images(s)
+	}
 	if c.Managed {
 		s.Mode = catalog.Managed
 		if err := os.MkdirAll(c.Folder, 0o750); err != nil {
@@ -178,6 +237,25 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 	}
 	s.Incoming = c.Incoming
 	return s, c.apply(s)
+}
+
+// images sets the root of a store that is not a folder of files.
+func (c *storeAddCmd) images(s *catalog.Store) (err error) {
+	if c.Managed || c.Incoming != "" {
+		return usage(errors.New("images of a database are only read: use neither --managed nor --incoming"))
+	}
+	if s.Root, err = source.CheckRoot(c.Folder); err != nil {
+		return usage(err)
+	}
+	s.Kind = catalog.KindOf(s.Root)
+	if s.Kind == catalog.Dump {
+		dir, err := filepath.EvalSymlinks(s.DumpFolder())
+		if err != nil {
+			return err
+		}
+		s.Root = "dump://" + dir
+	}
+	return c.apply(s)
 }
 
 type storeListCmd struct {
@@ -216,7 +294,7 @@ func (c *storeListCmd) Run(ctx context.Context, std streams) error {
 
 type storeShowCmd struct {
 	databaseFlags
-	Store string `arg:"" help:"Id, label or folder of the store."`
+	Store string `arg:"" help:"Id, label, folder or URL of the store."`
 	JSON  bool   `help:"Print JSON."`
 }
 
@@ -241,7 +319,7 @@ func (c *storeShowCmd) Run(ctx context.Context, std streams) error {
 
 type storeSetCmd struct {
 	databaseFlags
-	Store   string `arg:"" help:"Id, label or folder of the store."`
+	Store   string `arg:"" help:"Id, label, folder or URL of the store."`
 	Release bool   `help:"Release a store from a configuration file that is no longer used. A file still in use provisions the store again."`
 	storeSettings
 }
@@ -287,7 +365,7 @@ func provisionedWords(err error) error {
 
 type storeRemoveCmd struct {
 	databaseFlags
-	Store     string `arg:"" help:"Id, label or folder of the store."`
+	Store     string `arg:"" help:"Id, label, folder or URL of the store."`
 	KeepFiles bool   `name:"keep-files" help:"Remove a managed store that still holds slides; its files stay where they are."`
 }
 

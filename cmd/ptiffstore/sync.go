@@ -3,15 +3,17 @@ package main
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/scan"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 type syncCmd struct {
 	databaseFlags
-	Store  string `arg:"" help:"Id, label or folder of the store."`
+	Store  string `arg:"" help:"Id, label, folder or URL of the store."`
 	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
 	Resync bool   `help:"Inspect every file again as if it were new; ids stay the same."`
 	Sure   bool   `name:"confirm" help:"Confirm that many slides have disappeared, or that the folder is a different one."`
@@ -34,7 +36,8 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	syncer := newSyncer(cat, c.logger(std.err))
+	syncer := c.syncer(cat, c.logger(std.err))
+	defer syncer.Sources.Close()
 	r, err := syncer.Sync(ctx, s.ID, scan.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
 	if err != nil {
 		return err
@@ -45,7 +48,12 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 	return printFields(std, r)
 }
 
-func newSyncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
+// syncer returns a syncer of one command. The caller closes its sources.
+func (p *databaseFlags) syncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
 	w := &workerFlags{}
-	return &scan.Syncer{Catalog: cat, Log: log, Holder: lease.Holder(w.host())}
+	sources := &source.Pool{}
+	if dir, err := p.dataFolder(); err == nil {
+		sources.Indexes = filepath.Join(dir, "dumps")
+	}
+	return &scan.Syncer{Catalog: cat, Log: log, Holder: lease.Holder(w.host()), Sources: sources}
 }

@@ -56,9 +56,10 @@ type storeFields struct {
 	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
 	Copyright  optional[string]   `json:"copyright,omitempty" doc:"Copyright notice, at most 200 characters; none by default."`
 	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
-	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server."`
+	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. A password in the URL is refused."`
 	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
 	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
+	Password   optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. It must be in or below a folder in which stores are allowed, such as the data directory."`
 	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
 	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m or 7d, or a cron expression of five fields."`
 	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`
@@ -160,8 +161,9 @@ func newEdit(f *storeFields) *edit {
 
 // folders checks the folders on disk.
 func (e *edit) folders(a storeAPI, f *storeFields) error {
-	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, a.StoreRoots.Check)
+	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, a.StoreRoots.CheckRoot)
 	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, a.StoreRoots.Check)
+	take(e, "password_file", f.Password, func(s *catalog.Store) *string { return &s.PasswordFile }, a.StoreRoots.CheckPasswordFile)
 	if f.Root.Given && f.Root.Null {
 		e.errs = append(e.errs, errors.New("root: a store needs a folder"))
 	}
@@ -179,10 +181,16 @@ func (e *edit) apply(s *catalog.Store) error {
 		set(s)
 	}
 	if s.Label == "" {
-		s.Label = filepath.Base(s.Root)
+		s.Label = source.Name(s.Root)
 	}
 	if s.Mode == "" {
 		s.Mode = catalog.InPlace
+	}
+	if s.Mode == catalog.Managed && catalog.KindOf(s.Root) != catalog.Directory {
+		return inField("mode", errors.New("images of a database are only read: in-place"))
+	}
+	if err := source.CheckSecret(s.Root, s.PasswordFile); err != nil {
+		return inField("password_file", err)
 	}
 	if s.Mode == catalog.InPlace && s.Incoming != "" {
 		return inField("incoming", errors.New("an in-place store has no folder for new files"))
@@ -351,7 +359,7 @@ func (f *storeFields) given() []string {
 
 // where refuses to move a store unless the caller is an admin of everything.
 func (f *storeFields) where(ctx context.Context) error {
-	if f.Root.Given || f.Incoming.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given {
+	if f.Root.Given || f.Incoming.Given || f.Password.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given {
 		return mayChange(ctx)
 	}
 	return nil

@@ -25,7 +25,10 @@ type store struct {
 	Label      string     `json:"label" doc:"Label, set by users."`
 	Copyright  *string    `json:"copyright" doc:"Copyright notice, set by users."`
 	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files arrive in a folder, and the server stores them under their digest."`
-	Root       *string    `json:"root" doc:"Folder of the slides; null unless the caller is an admin."`
+	Kind       string     `json:"kind" enum:"directory,mongodb,dump" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database."`
+	ExternalID *string    `json:"external_id" doc:"Id of the store in another application, such as SlideAtlas."`
+	Root       *string    `json:"root" doc:"Folder of the slides, or the URL of their database: mongodb://USER@HOST/DATABASE or dump:///FOLDER; null unless the caller is an admin."`
+	Password   *string    `json:"password_file" doc:"File with the password of the user of a MongoDB database; null unless the caller is an admin."`
 	Incoming   *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
 	Host       *string    `json:"host" doc:"Host whose worker syncs the store, null for any; also null unless the caller is an admin."`
 	Endpoint   *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
@@ -236,7 +239,7 @@ func (n *neighbourhood) tell(v *store, s *catalog.Store, admin bool) {
 
 func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) store {
 	v := store{
-		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Endpoint: known(s.Endpoint),
+		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Kind: string(catalog.KindOf(s.Root)), ExternalID: known(s.ExternalID), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
 		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.Mode == catalog.Managed && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
@@ -246,7 +249,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		maps.Copy(v.Declared, s.Provisioned.Keys)
 	}
 	if admin {
-		v.Root, v.Incoming, v.Host = known(s.Root), known(s.Incoming), known(s.Host)
+		v.Root, v.Incoming, v.Host, v.Password = known(s.Root), known(s.Incoming), known(s.Host), known(s.PasswordFile)
 	}
 	for _, list := range []*[]string{&v.Include, &v.Exclude} {
 		if *list == nil {

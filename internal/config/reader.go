@@ -192,7 +192,7 @@ func (r *reader) value(n *yaml.Node, at string, k *Key) (Value, bool) {
 func absolute(v any, dir string) any {
 	switch v := v.(type) {
 	case string:
-		if v == "" || filepath.IsAbs(v) {
+		if v == "" || filepath.IsAbs(v) || strings.Contains(v, "://") {
 			return v
 		}
 		return filepath.Join(dir, v)

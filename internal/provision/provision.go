@@ -19,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // Options say where stores are provisioned.
@@ -167,6 +168,9 @@ func (o *Options) edit(s *catalog.Store, f *config.File, d *config.Store) error 
 	if incoming := o.folder(d, "incoming"); incoming != "" {
 		s.Incoming = incoming
 	}
+	if secret, ok := d.Fields["password_file"]; ok {
+		s.PasswordFile, _ = secret.V.(string)
+	}
 	s.Provisioned = &catalog.Provisioning{Site: f.Site, Name: d.Name, Keys: map[string]string{}}
 	for name, v := range d.Fields {
 		s.Provisioned.Keys[name] = v.Key
@@ -249,6 +253,12 @@ func (o *Options) folder(d *config.Store, field string) string {
 	if path == "" {
 		return ""
 	}
+	if source.IsURL(path) {
+		if root, err := source.CheckRoot(path); err == nil {
+			return root
+		}
+		return path // the catalog refuses it
+	}
 	if o.local(text(d, "host")) {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			return real
@@ -264,7 +274,7 @@ func differing(a, b *catalog.Store) []string {
 	va, vb := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for i := range va.NumField() {
 		f := va.Type().Field(i)
-		if f.Name == "Provisioned" || reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
+		if f.Name == "Provisioned" || f.Name == "Kind" || reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
 			continue
 		}
 		names = append(names, strings.ToLower(capital.ReplaceAllString(f.Name, "${1}_$2")))

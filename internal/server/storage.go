@@ -12,6 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
@@ -23,6 +24,7 @@ type storage struct {
 	cache    *rendercache.Cache
 	renderer *rendercache.Renderer
 	tiles    *tile.Server
+	sources  *source.Pool // databases and dumps of stores
 	memory   *limit.Memory
 	decode   *render.Budget // memory of decoding
 }
@@ -39,6 +41,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	if d.catalog, err = catalog.Open(ctx, o.Database); err != nil {
 		return err
 	}
+	d.sources = &source.Pool{Indexes: filepath.Join(o.DataDir, "dumps")}
 	d.memory = limit.LimitMemory(o.Memory)
 	d.decode = render.NewBudget(d.memory.Limit() / 3)
 	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
@@ -82,6 +85,11 @@ func (d *storage) addFolders(ctx context.Context, folders []string) error {
 func (d *storage) close(log *slog.Logger) {
 	if d.tiles != nil {
 		d.tiles.Close()
+	}
+	if d.sources != nil {
+		if err := d.sources.Close(); err != nil {
+			log.Error("closing the databases of stores failed", "err", err)
+		}
 	}
 	if d.cache != nil {
 		d.cache.Close()

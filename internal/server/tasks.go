@@ -23,6 +23,7 @@ import (
 func (s *Server) openTasks(ctx context.Context) (err error) {
 	syncer := &scan.Syncer{
 		Catalog: s.storage.catalog, Log: s.log, Host: s.o.Host, Holder: lease.Holder(s.o.Host), Memory: s.storage.decode, Loops: &s.background.loops,
+		Sources: s.storage.sources,
 	}
 	s.handlers = &taskhandler.Handlers{
 		Catalog: s.storage.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),

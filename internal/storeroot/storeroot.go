@@ -1,5 +1,6 @@
-// Package storeroot limits where clients may add stores: in or below configured folders. It
-// describes these folders, checks paths of clients, and creates the folders of new stores.
+// Package storeroot limits where clients may add stores: in or below configured folders, and
+// in configured databases. It describes these folders, checks paths of clients, and creates
+// the folders of new stores.
 package storeroot
 
 import (
@@ -7,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // ErrOutside: the folder is not in a place where stores are allowed.
@@ -24,8 +27,14 @@ const (
 	mayWriteInto = 2 | 1
 )
 
-// Roots are the folders in or below which stores may be added.
+// Roots are the folders in or below which stores may be added, and URLs of databases that may
+// be added: see [source.Within].
 type Roots []string
+
+// folders returns the roots that are folders.
+func (r Roots) folders() []string {
+	return slices.DeleteFunc(slices.Clone(r), source.IsURL)
+}
 
 // A Folder is the state of one of the [Roots].
 type Folder struct {
@@ -37,8 +46,9 @@ type Folder struct {
 
 // List returns the state of each folder.
 func (r Roots) List() []Folder {
-	list := make([]Folder, len(r))
-	for i, path := range r {
+	folders := r.folders()
+	list := make([]Folder, len(folders))
+	for i, path := range folders {
 		f := Folder{Path: path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			f.Exists, f.Writable = true, syscall.Access(path, mayWriteInto) == nil
@@ -89,7 +99,7 @@ func (r Roots) Make(path string) (remove func(), err error) {
 
 // mkdir creates a folder. Symbolic links that are created meanwhile do not lead it elsewhere.
 func (r Roots) mkdir(path string) error {
-	for _, top := range r {
+	for _, top := range r.folders() {
 		top = resolve(top)
 		rel, err := filepath.Rel(top, path)
 		if err != nil || !filepath.IsLocal(rel) {
@@ -120,7 +130,7 @@ func mkdirFailed(err error) error {
 
 // contain reports whether path is one of the roots or below one.
 func (r Roots) contain(path string) bool {
-	for _, root := range r {
+	for _, root := range r.folders() {
 		if rel, err := filepath.Rel(resolve(root), path); err == nil && filepath.IsLocal(rel) {
 			return true
 		}
