@@ -59,7 +59,7 @@ type storeFields struct {
 	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. A password in the URL is refused."`
 	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
 	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
-	Password   optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. It must be in or below a folder in which stores are allowed, such as the data directory."`
+	Password   optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. Over HTTP, it must be in or below a folder in which stores are allowed, such as the data directory."`
 	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
 	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m or 7d, or a cron expression of five fields."`
 	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`

@@ -3,10 +3,12 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,7 @@ func TestAddStore(t *testing.T) {
 		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "quota": nil, "bytes": 0.0, "convert": false, "background": "#ffffff", "origin": "top-left", "public": false,
 		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,
 		"host_away": nil, "host_seen_at": nil, "endpoint_away": nil, "endpoint_error": nil, "declared": map[string]any{},
+		"kind": "directory", "external_id": nil, "password_file": nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("store (-want +got):\n%s", diff)
@@ -525,5 +528,41 @@ func TestDeclared(t *testing.T) {
 	st.refused(http.MethodDelete, route, "", http.StatusConflict, "the configuration file of the site north provisions it as stores.a;")
 	if got := st.object(http.MethodPatch, route, `{"label": "B"}`, http.StatusOK); got["label"] != "B" || got["schedule"] != "15m" {
 		t.Errorf("after a change of what is free: %v", got)
+	}
+}
+
+// TestAddDatabase adds stores in databases, as far as the roots allow.
+func TestAddDatabase(t *testing.T) {
+	st := newStoresSite(t)
+	st.api.StoreRoots = append(st.api.StoreRoots, "mongodb://db:27017/", "dump:///backups")
+	if err := errors.Join(os.WriteFile(st.path("roots/password"), []byte("hunter2\n"), 0o600), os.WriteFile(st.path("password"), []byte("hunter2\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       string // in the answer
+	}{
+		{"database", body("root", "mongodb://reader@db:27017/tiles1", "password_file", st.path("roots/password")), 201, `"kind":"mongodb"`},
+		{"dump", body("root", "dump:///backups/tiles1"), 201, `"kind":"dump"`},
+		{"dump in an allowed folder", body("root", "dump://"+st.path("roots/a")), 201, `"kind":"dump"`},
+		{"dump in an allowed folder that does not exist", body("root", "dump://"+st.path("roots/none")), 422, "does not exist"},
+		{"another server", body("root", "mongodb://evil:27017/tiles1"), 403, "store_roots"},
+		{"dump elsewhere", body("root", "dump:///etc"), 403, "store_roots"},
+		{"password in the URL", body("root", "mongodb://reader:hunter2@db:27017/tiles2"), 422, "password"},
+		{"password elsewhere", body("root", "mongodb://reader@db:27017/tiles2", "password_file", st.path("password")), 403, "store_roots"},
+		{"password without a user", body("root", "mongodb://db:27017/tiles2", "password_file", st.path("roots/password")), 422, "password_file"},
+		{"managed", body("root", "mongodb://db:27017/tiles2", "mode", "managed"), 422, "mode"},
+		{"another kind", body("root", "s3://bucket"), 422, "kind"},
+	} {
+		a := st.ask("POST", "/api/v1/stores", tt.body)
+		if a.status != tt.status || !strings.Contains(string(a.body), tt.want) || strings.Contains(string(a.body), "hunter2") {
+			t.Errorf("%s: %d %s, want %d with %s", tt.name, a.status, a.body, tt.status, tt.want)
+		}
+	}
+	for _, f := range st.object("GET", "/api/v1/store-folders", "", 200)["items"].([]any) {
+		if path := f.(map[string]any)["path"].(string); strings.Contains(path, "://") {
+			t.Errorf("%s is listed as a folder", path)
+		}
 	}
 }

@@ -45,6 +45,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	d.memory = limit.LimitMemory(o.Memory)
 	d.decode = render.NewBudget(d.memory.Limit() / 3)
 	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
+	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
 	t.Render, t.Blank, t.Log = d.renderer.Tile, render.Blank, o.Log
 	t.MaxBytes, t.MaxFiles, t.MaxSending = o.Cache.OpenBytes, o.Cache.OpenSlides, d.memory.Limit()/8
 	d.tiles = tile.New(t)

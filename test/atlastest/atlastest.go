@@ -46,6 +46,11 @@ type Image struct {
 // name.
 func New(name string, gray uint8) Image {
 	im := Image{ID: ID(name), Filename: name, Width: 100, Height: 80, Gray: gray}
+	return im.WithTiles()
+}
+
+// WithTiles returns the image with all tiles that show a part of it.
+func (im Image) WithTiles() Image {
 	im.Tiles = im.tiles()
 	return im
 }

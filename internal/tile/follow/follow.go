@@ -141,6 +141,9 @@ func (f *Follower) path(im *catalog.Change) string {
 
 func tilesStore(s *catalog.Store) *tile.Store {
 	t := &tile.Store{ID: s.ID, ExternalID: s.ExternalID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels, Moves: s.Mode == catalog.Managed}
+	if s.Kind != catalog.Directory {
+		t.Kind = string(s.Kind)
+	}
 	if t.Origin == "" {
 		t.Origin = slide.TopLeft
 	}

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+)
+
+// images opens the slides of databases and dumps for the tile server.
+type images struct {
+	catalog *catalog.Catalog
+	sources *source.Pool
+
+	mu     sync.Mutex
+	stores map[string]*catalog.Store // as they were last read
+}
+
+// indexTime is how long requests wait for the index of a dump, which may take minutes.
+const indexTime = 5 * time.Second
+
+// open opens a slide.
+func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
+	st, err := im.store(ctx, f.Store)
+	if err != nil {
+		return tile.Opened{}, err
+	}
+	src, err := im.sources.Open(st)
+	if err != nil {
+		return tile.Opened{}, fmt.Errorf("%w: %w", tile.ErrUnreachable, err)
+	}
+	defer src.Close()
+	ctx, cancel := context.WithTimeout(ctx, indexTime)
+	defer cancel()
+	s, err := src.Slide(ctx, f.Path)
+	if err != nil {
+		return tile.Opened{}, explain(err)
+	}
+	if s.Err != nil {
+		s.Close()
+		return tile.Opened{}, s.Err
+	}
+	return tile.Opened{Slide: s.Slide, Identity: s.Identity, Explain: explain, Close: func() { s.Close() }}, nil
+}
+
+// store returns the settings of a store. While the catalog is unreachable they are those
+// that were read last.
+func (im *images) store(ctx context.Context, of *tile.Store) (*catalog.Store, error) {
+	st, err := im.catalog.Stores.Get(ctx, of.ID)
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if err == nil {
+		if im.stores == nil {
+			im.stores = map[string]*catalog.Store{}
+		}
+		im.stores[of.ID] = st
+		return st, nil
+	}
+	if errors.Is(err, catalog.ErrNotFound) {
+		delete(im.stores, of.ID)
+		return nil, tile.ErrChanged
+	}
+	if st := im.stores[of.ID]; st != nil {
+		return st, nil
+	}
+	return nil, fmt.Errorf("%w: %w", tile.ErrUnreachable, err)
+}
+
+// explain returns the error of package tile for one of package source.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, source.ErrUnavailable):
+		return fmt.Errorf("%w: %w", tile.ErrUnreachable, err)
+	case errors.Is(err, source.ErrIndexing):
+		return fmt.Errorf("%w: %w", tile.ErrBusy, err)
+	case errors.Is(err, source.ErrChanged), fsx.IsGone(err):
+		return tile.ErrChanged
+	}
+	return err
+}
