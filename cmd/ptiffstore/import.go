@@ -17,7 +17,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/siteimport"
 	"github.com/slideatlas/ptiffstore/internal/slideatlas"
-	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 type importCmd struct {
@@ -73,8 +72,7 @@ func (c *importSlideAtlasCmd) Run(ctx context.Context, std streams) error {
 		o.Dump = site.dump
 	}
 	if c.Sync && !c.DryRun {
-		syncer := newSyncer(cat, c.logger(std.err))
-		syncer.Sources = &source.Pool{Indexes: filepath.Join(data, "dumps")}
+		syncer := c.syncer(cat, c.logger(std.err))
 		defer syncer.Sources.Close()
 		o.Sync = func(ctx context.Context, store string) error {
 			_, err := syncer.Sync(ctx, store, scan.Options{Wait: true})
