@@ -183,13 +183,8 @@ func invalid(errs ...error) error {
 	return newError(http.StatusUnprocessableEntity, "", errs...)
 }
 
-// told returns the text of an error as a sentence. It is only for errors that name no
+// sentence returns the text of an error as a sentence. Errors for clients must not name a
 // folder.
-func told(err error) string {
-	return sentence(err)
-}
-
-// sentence returns the text of an error as a sentence.
 func sentence(err error) string {
 	s := err.Error()
 	return strings.ToUpper(s[:1]) + s[1:] + "."

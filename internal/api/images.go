@@ -203,9 +203,9 @@ func (a imageAPI) change(ctx context.Context, id string, f func(context.Context,
 	case errors.Is(err, scan.ErrNoRoot):
 		return newError(http.StatusServiceUnavailable, "The store's folder is unreachable. Check that its disk is mounted.")
 	case errors.Is(err, scan.ErrManyMissing), errors.Is(err, scan.ErrOtherRoot):
-		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, told(err)), http.Header{"Retry-After": {"30"}})
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, sentence(err)), http.Header{"Retry-After": {"30"}})
 	case errors.Is(err, scan.ErrBusy), errors.Is(err, managed.ErrReplaced), errors.Is(err, managed.ErrInTheWay):
-		return newError(http.StatusConflict, told(err))
+		return newError(http.StatusConflict, sentence(err))
 	case errors.Is(err, fs.ErrNotExist):
 		return newError(http.StatusGone, "The file no longer exists: the trash has been emptied.")
 	}

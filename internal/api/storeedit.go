@@ -414,7 +414,7 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 	case errors.Is(err, catalog.ErrInvalid):
 		return invalid(errors.New(words(err, catalog.ErrInvalid)))
 	case errors.Is(err, managed.ErrOtherStore), errors.Is(err, managed.ErrNotEmpty):
-		return newError(http.StatusConflict, told(err))
+		return newError(http.StatusConflict, sentence(err))
 	case errors.Is(err, managed.ErrBadFolders):
 		return invalid(errors.New("incoming: it must not be the store's folder, contain it, or be inside its slides, staging, quarantine or trash"))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -131,7 +131,7 @@ func listenPostgres(ctx context.Context, h *handle) {
 	var seen int64
 	for ctx.Err() == nil {
 		if conn, err := h.db.Connect(ctx); err == nil {
-			h.hear(ctx, conn, &seen)
+			h.readNotifications(ctx, conn, &seen)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			conn.Close(closing) //nolint:errcheck // it is no longer needed
 			cancel()
@@ -143,8 +143,8 @@ func listenPostgres(ctx context.Context, h *handle) {
 	}
 }
 
-// hear listens until the connection is lost.
-func (h *handle) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
+// readNotifications reads notifications until the connection is lost.
+func (h *handle) readNotifications(ctx context.Context, conn *pgx.Conn, seen *int64) {
 	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
 		return
 	}

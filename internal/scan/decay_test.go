@@ -26,8 +26,8 @@ func TestDamageStays(t *testing.T) {
 	if err := st.Catalog.Verification.Failed(ctx, im.ID, im.Revision, words, st.now); err != nil {
 		t.Fatal(err)
 	}
-	var told []string
-	st.Available = func(id string) { told = append(told, id) }
+	var available []string
+	st.Available = func(id string) { available = append(available, id) }
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -67,14 +67,14 @@ func TestDamageStays(t *testing.T) {
 			t.Errorf("%s: %s %q, damaged at %v, digest %v; want %s %q", step.name, got.State, got.Reason, got.DamagedAt, got.Digest, catalog.Broken, words)
 		}
 	}
-	if len(told) > 0 {
-		t.Errorf("a damaged image was said to be available: %q", told)
+	if len(available) > 0 {
+		t.Errorf("a damaged image was reported as available: %q", available)
 	}
 
 	st.write(now, slidetest.Pyramid{Seed: 3}.Bytes())
 	st.later(time.Minute)
 	st.scan(Options{})
-	if got := st.image(now); got.State != catalog.Available || got.DamagedAt != nil || got.Damage != "" || got.Digest != nil || len(told) != 1 {
-		t.Errorf("written again: %s %q, damaged at %v, digest %v, told %q; want %s", got.State, got.Reason, got.DamagedAt, got.Digest, told, catalog.Available)
+	if got := st.image(now); got.State != catalog.Available || got.DamagedAt != nil || got.Damage != "" || got.Digest != nil || len(available) != 1 {
+		t.Errorf("written again: %s %q, damaged at %v, digest %v, available %q; want %s", got.State, got.Reason, got.DamagedAt, got.Digest, available, catalog.Available)
 	}
 }

@@ -225,7 +225,7 @@ func TestNudgeStartsScan(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	w := NewWatcher(st.Syncer, st.store)
-	w.Poll, w.pollReason = time.Hour, "told to"
+	w.Poll, w.pollReason = time.Hour, "configured"
 	st.watched(w)
 	st.remove("a.tiff")
 	w.recheck("a.tiff")

@@ -185,7 +185,7 @@ func TestWatchersOfHost(t *testing.T) {
 // TestWatchManaged has files come into a store that is watched or polled.
 func TestWatchManaged(t *testing.T) {
 	t.Parallel()
-	for _, pollReason := range []string{"", "told to"} {
+	for _, pollReason := range []string{"", "configured"} {
 		t.Run("deaf: "+pollReason, func(t *testing.T) {
 			h := newHouse(t, "", "")
 			h.Pause, h.Settle = 20*time.Millisecond, 50*time.Millisecond

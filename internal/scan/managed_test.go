@@ -700,16 +700,16 @@ func TestStagedIsIncoming(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.rename(h.path(im.Path), h.path(managed.Staging+im.ID+".tiff"))
-	var told []string
-	h.Arrived = func(image string) { told = append(told, image) }
+	var arrived []string
+	h.Arrived = func(image string) { arrived = append(arrived, image) }
 	h.scan(Options{})
 	im = h.only()
 	st, err := h.Catalog.Stores.Get(t.Context(), h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !managed.AwaitsImport(st, im) || len(told) != 1 || told[0] != im.ID || im.State != catalog.Available {
-		t.Errorf("%s at %q, handed over: %q; want it to be imported", im.State, im.Path, told)
+	if !managed.AwaitsImport(st, im) || len(arrived) != 1 || arrived[0] != im.ID || im.State != catalog.Available {
+		t.Errorf("%s at %q, handed over: %q; want it to be imported", im.State, im.Path, arrived)
 	}
 	if _, err := h.Import(t.Context(), im.ID, nil); err != nil {
 		t.Error(err)

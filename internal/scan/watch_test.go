@@ -236,9 +236,9 @@ func TestPolling(t *testing.T) {
 	st := settled(t, "a.tiff")
 	st.Pause = 50 * time.Millisecond
 	w := NewWatcher(st.Syncer, st.store)
-	w.Poll, w.pollReason = 100*time.Millisecond, "told to"
+	w.Poll, w.pollReason = 100*time.Millisecond, "configured"
 	st.watched(w)
-	if s := w.Status(); !s.Polling || s.Why != "told to" {
+	if s := w.Status(); !s.Polling || s.Why != "configured" {
 		t.Errorf("status %+v, want that it is polled, and why", s)
 	}
 	st.write("b.tiff", slidetest.Pyramid{}.Bytes())
@@ -255,7 +255,7 @@ func TestWatchRootVanishes(t *testing.T) {
 	w := NewWatcher(st.Syncer, st.store)
 	st.watched(w)
 	st.rename(st.root, st.root+".away")
-	st.eventually(soon, "the trouble to be told", func() bool {
+	st.eventually(soon, "the failure to be reported", func() bool {
 		return strings.Contains(w.Status().Err, ErrNoRoot.Error()) && w.Status().Code == "folder_unreachable"
 	})
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available})

@@ -110,7 +110,7 @@ func (m *importer) putStore(ctx context.Context, s *slideatlas.Store, st *catalo
 }
 
 // store returns the store of the catalog that corresponds to one of SlideAtlas, or the reason
-// why there is none.
+// why it has no counterpart.
 func (m *importer) store(s *slideatlas.Store) (st catalog.Store, reason string) {
 	st = catalog.Store{ExternalID: string(s.ID), Mode: catalog.InPlace, Label: line(s.Label), Copyright: line(s.Copyright)}
 	if st.Label == "" {

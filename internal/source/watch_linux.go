@@ -123,14 +123,14 @@ func (n *Watch) listen() {
 				break // does not happen: the kernel writes whole events
 			}
 			name, _, _ := strings.Cut(string(b[unix.SizeofInotifyEvent:end]), "\x00")
-			n.hear(ev.Wd, ev.Mask, name)
+			n.handle(ev.Wd, ev.Mask, name)
 			b = b[end:]
 		}
 	}
 }
 
-// hear handles one event.
-func (n *Watch) hear(wd int32, mask uint32, name string) {
+// handle handles one event.
+func (n *Watch) handle(wd int32, mask uint32, name string) {
 	if mask&(unix.IN_Q_OVERFLOW|unix.IN_UNMOUNT) != 0 {
 		n.Missed()
 		return
@@ -152,13 +152,13 @@ func (n *Watch) hear(wd int32, mask uint32, name string) {
 		return
 	}
 	if p := path.Join(dir, name); mask&unix.IN_ISDIR != 0 {
-		n.hearFolder(p, mask)
+		n.handleFolder(p, mask)
 	} else if n.filter.File(p) {
-		n.hearFile(p, mask)
+		n.handleFile(p, mask)
 	}
 }
 
-func (n *Watch) hearFile(p string, mask uint32) {
+func (n *Watch) handleFile(p string, mask uint32) {
 	p = n.prefix + p
 	switch {
 	case mask&unix.IN_CREATE != 0:
@@ -170,7 +170,7 @@ func (n *Watch) hearFile(p string, mask uint32) {
 	}
 }
 
-func (n *Watch) hearFolder(p string, mask uint32) {
+func (n *Watch) handleFolder(p string, mask uint32) {
 	if !n.filter.Directory(p) {
 		return
 	}

@@ -54,11 +54,11 @@ func TestHear(t *testing.T) {
 			defer n.Close()
 			n.dirs = map[int32]string{1: "", 2: "sub"}
 			for _, e := range tt.events {
-				n.hear(e.wd, e.mask, e.name)
+				n.handle(e.wd, e.mask, e.name)
 			}
 			got, all := n.Take()
 			if diff := cmp.Diff(tt.want, got); diff != "" || all != tt.all {
-				t.Errorf("all %v, want %v; heard (-want +got):\n%s", all, tt.all, diff)
+				t.Errorf("all %v, want %v; paths (-want +got):\n%s", all, tt.all, diff)
 			}
 		})
 	}

@@ -189,7 +189,7 @@ func TestOpenedOnce(t *testing.T) {
 	})
 }
 
-// TestOpenedErrors maps the errors of reading a tile to what the client is told.
+// TestOpenedErrors maps the errors of reading a tile to the problem that the client gets.
 func TestOpenedErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -23,7 +23,7 @@ func TestSendingCountsBeforeReading(t *testing.T) {
 	full := 0
 	s.o.Full = func() { full++ }
 	if _, err := im.Tile(t.Context(), &Address{}, ""); !errors.Is(err, ErrBusy) || full != 1 || s.Stats().Sending != one {
-		t.Errorf("beside another: %v, told %d times, %d bytes counted; want %v, 1, %d", err, full, s.Stats().Sending, ErrBusy, one)
+		t.Errorf("beside another: %v, full %d times, %d bytes counted; want %v, 1, %d", err, full, s.Stats().Sending, ErrBusy, one)
 	}
 	first.Release()
 	s.o.MaxSending = 1

@@ -147,7 +147,7 @@ func (a *Answer) refuse(err error) {
 	a.Status = a.Problem.Status
 }
 
-// Explain returns the problem that the client is told for err: that of a
+// Explain returns the problem that the client gets for err: that of a
 // [*httperr.Error], else that of [tile.Explain].
 func Explain(err error) tile.Problem {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {

@@ -257,13 +257,13 @@ func TestColor(t *testing.T) {
 // new one.
 func TestRenamed(t *testing.T) {
 	st := newSite(t)
-	var told []string
+	var renamed []string
 	st.follower.Renamed = func(id string) {
 		im, err := st.tiles.Image(id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		told = append(told, id+" "+im.File.ExternalID)
+		renamed = append(renamed, id+" "+im.File.ExternalID)
 	}
 	im := st.put(st.Catalog, "a.tiff", catalog.Available)
 	st.load()
@@ -273,7 +273,7 @@ func TestRenamed(t *testing.T) {
 		}
 		st.load()
 	}
-	if diff := cmp.Diff([]string{im.ID + " 7", im.ID + " 8"}, told); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{im.ID + " 7", im.ID + " 8"}, renamed); diff != "" {
+		t.Errorf("renamed (-want +got):\n%s", diff)
 	}
 }
