@@ -28,6 +28,9 @@ export default defineConfig<object, { ownServer: boolean }>({
   use: {
     viewport: { width: 1440, height: 900 },
     colorScheme: "light",
+    // Slides jump: each frame of a movement is rendered without a graphics card. Tests of movements
+    // turn this off.
+    contextOptions: { reducedMotion: "reduce" },
     // One page per worker, cleared between tests: a new one for each test takes as long as most
     // of the tests. A test that needs an empty cache of the browser creates its own context.
     reuseContext: true,

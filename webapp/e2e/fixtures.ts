@@ -2,6 +2,7 @@
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Page } from "@playwright/test";
 
 import type { SlideImage, ViewableImage } from "../src/api/types";
@@ -12,7 +13,8 @@ import { copySlides, startServer } from "./server";
 export { expect };
 export type { SlideImage, ViewableImage };
 
-// screens are the windows in which each page is tested.
+// screens are the windows in which each page is tested. At 4K only its layout is: axe finds
+// nothing that depends on a window larger than the desktop's.
 export const screens = [
   { device: "desktop", viewport: { width: 1440, height: 900 }, colorScheme: "light" },
   { device: "phone", viewport: { width: 360, height: 640 }, colorScheme: "dark" },
@@ -108,4 +110,13 @@ export function pixelForPixel(image: ViewableImage, k = 0): string {
 // answerList answers requests for lists of images.
 export async function answerList(page: Page, answer: (params: URLSearchParams) => { items: SlideImage[]; next_cursor: string | null }): Promise<void> {
   await page.route(/\/api\/v1\/images\?/, (route) => route.fulfill({ json: answer(new URL(route.request().url()).searchParams) }));
+}
+
+// accessibilityFaults returns the violations that axe finds in the page, or within an element
+// of it. Legacy mode lacks only frames of other origins, which the pages do not have,
+// and opens no further page for each check.
+export async function accessibilityFaults(page: Page, within?: string): Promise<string[]> {
+  const axe = new AxeBuilder({ page }).options({ resultTypes: ["violations"] }).setLegacyMode();
+  const { violations } = await (within ? axe.include(within) : axe).analyze();
+  return violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => `${n.target.join(" ")} ${n.html}`).join(", ")}`);
 }

@@ -1,19 +1,20 @@
 // Measurements on a slide, and adjustments of its image.
 
-import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { expect, idle, openSlide, pixelForPixel, position, screens, test, type ViewableImage } from "./fixtures";
+import { accessibilityFaults, expect, idle, openSlide, pixelForPixel, position, screens, test, type ViewableImage } from "./fixtures";
 import { formatAreaOf, formatDistance, parseMeasurements, pixelSize } from "../src/viewer/measurements";
 
 const k = 3; // the slide is shown at 1:8: a page pixel is 8 pixels of the slide
 const hash = (image: ViewableImage): string => `#x=${image.width / 2}&y=${image.height / 2}&${pixelForPixel(image, k)}`;
 
-// at clicks a point relative to the centre of the stage, in page pixels.
-async function at(page: Page, x: number, y: number): Promise<void> {
+// at clicks a point relative to the centre of the stage, in page pixels, and presses the button for
+// some milliseconds.
+async function at(page: Page, x: number, y: number, pressed = 0): Promise<void> {
   const box = (await page.getByTestId("stage").boundingBox())!;
   await page.mouse.move(box.x + box.width / 2 + x, box.y + box.height / 2 + y);
   await page.mouse.down();
+  if (pressed) await page.waitForTimeout(pressed);
   await page.mouse.up();
 }
 
@@ -28,7 +29,7 @@ test("measures a distance", async ({ page, slides }) => {
   await page.keyboard.press("d");
   await expect(page.getByTestId("measure")).toBeVisible(); // the tool is loaded when it is used
   await at(page, -100, 50);
-  await at(page, 100, 50);
+  await at(page, 100, 50, 600); // some press slowly
   await expect(page.locator(".measure-value")).toHaveCount(1);
   expect(micrometres((await values(page))[0]!) / (200 * 8 * size.x)).toBeCloseTo(1, 2);
   await at(page, 0, -100);
@@ -218,7 +219,7 @@ for (const { device, viewport, colorScheme } of screens.filter(({ device }) => d
     const image = slides.measured;
     const [x, y] = [image.width / 2, image.height / 2];
     await openSlide(page, image, `${hash(image)}&m=d${x - 400},${y},${x + 400},${y}_a${x},${y - 400},${x + 400},${y - 400},${x},${y - 700}`);
-    const faults = async (): Promise<string[]> => (await new AxeBuilder({ page }).analyze()).violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`);
+    const faults = (): Promise<string[]> => accessibilityFaults(page);
     const shots = process.env.PTIFFSTORE_SHOTS;
     await page.keyboard.press("d");
     await expect(page.getByTestId("measure")).toBeInViewport({ ratio: 1 });

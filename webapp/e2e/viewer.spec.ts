@@ -1,6 +1,5 @@
-import AxeBuilder from "@axe-core/playwright";
 
-import { expect, idle, openSlide, pixelForPixel, position, screens, test, type ViewableImage } from "./fixtures";
+import { accessibilityFaults, expect, idle, openSlide, pixelForPixel, position, screens, test, type ViewableImage } from "./fixtures";
 import { availableSteps, formatMagnification, fullMagnification } from "../src/viewer/magnification";
 
 const hash = (image: ViewableImage, k = 2): string => `#x=${image.width / 2}&y=${image.height / 2}&${pixelForPixel(image, k)}`;
@@ -72,6 +71,7 @@ test("reports an unknown scale", async ({ page, slides }) => {
 });
 
 test("rotates by buttons, slider and keys", async ({ page, slides }) => {
+  await page.emulateMedia({ reducedMotion: "no-preference" });
   await openSlide(page, slides.largest);
   await page.keyboard.press("r");
   await expect.poll(() => position(page).r).toBe(90);
@@ -201,6 +201,7 @@ test("can be used by keyboard", async ({ page, slides }) => {
 });
 
 test("zooms by wheel, moves by dragging and in the overview", async ({ page, slides }) => {
+  await page.emulateMedia({ reducedMotion: "no-preference" });
   const image = slides.largest;
   await openSlide(page, image, hash(image, 3));
   const begin = position(page);
@@ -380,7 +381,7 @@ for (const { device, viewport, colorScheme } of screens.filter(({ device }) => d
     await page.setViewportSize(viewport);
     await openSlide(page, slides.measured);
     await page.getByTestId("rotation-button").click();
-    const faults = async (): Promise<string[]> => (await new AxeBuilder({ page }).analyze()).violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`);
+    const faults = (): Promise<string[]> => accessibilityFaults(page);
     expect(await faults()).toEqual([]);
     await page.getByTestId("panel-button").click();
     expect(await faults()).toEqual([]);

@@ -59,6 +59,7 @@ export class SlideView {
       animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0.001 : 0.45,
       springStiffness: 8,
       zoomPerScroll: 1.25,
+      clickTimeThreshold: Infinity, // a click may be slow: only a movement makes it a drag
       // A zoom is rendered between 1:2 and 1:1. At exactly 1:2 the next smaller zoom is used pixel
       // for pixel, with a quarter of the tiles.
       minPixelRatio: 0.51,
