@@ -57,6 +57,11 @@ func (e *examination) store(ctx context.Context, n *notes, s *catalog.Store) {
 		n.ok("its files are on %s: run doctor there, too", s.Host)
 		return
 	}
+	if s.Kind != catalog.Directory {
+		database(ctx, n, s)
+		e.lastScan(n, s)
+		return
+	}
 	if !root(n, s) {
 		return
 	}
@@ -245,7 +250,7 @@ func (e *examination) watches(ctx context.Context, n *notes) {
 	folders, watched := 0, 0
 	for i := range e.list {
 		s := &e.list[i]
-		if _, away := remote(s.Root); away || !e.mine(s) {
+		if _, away := remote(s.Root); away || !e.mine(s) || s.Kind != catalog.Directory {
 			continue
 		}
 		c, err := scan.Count(ctx, s)

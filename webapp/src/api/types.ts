@@ -87,7 +87,9 @@ export interface Store {
   mode: string; // "in-place" or "managed"
   endpoint: string | null;
   counts?: Partial<Record<ImageState, number>> | null;
-  root?: string | null;
+  kind?: string; // "directory", "mongodb" or "dump"
+  root?: string | null; // a folder, or the URL of a database
+  password_file?: string | null;
   incoming?: string | null;
   host?: string | null;
   host_away?: boolean | null; // null if it is not bound to a host

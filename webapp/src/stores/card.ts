@@ -110,6 +110,7 @@ function marks(store: Store): Child[] {
   const key = provisionedAs(store);
   return [
     mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]),
+    store.kind && t.stores.kinds[store.kind] ? mark(t.stores.kinds[store.kind]!, t.stores.kindHints[store.kind]) : null,
     store.public ? mark(t.stores.public, t.stores.publicHint) : null,
     key ? mark(t.stores.provisioned, t.stores.provisionedHint(key)) : null,
   ];

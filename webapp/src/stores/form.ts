@@ -19,7 +19,7 @@ interface Group {
 }
 
 const groups: Group[] = [
-  { name: "store", fields: ["mode", "root", "incoming", "label", "quota"] },
+  { name: "store", fields: ["mode", "root", "password_file", "incoming", "label", "quota"] },
   { name: "sync", fields: ["schedule", "time_zone", "settle"] },
   { name: "files", fields: ["include", "exclude", "convert"] },
   { name: "missing", fields: ["max_missing", "hide_after", "drop_after", "keep_trash"] },
@@ -66,6 +66,7 @@ class StoreForm {
       h("div", { class: "dialog-foot sticky" }, h("button", { type: "button", class: "button plain", onclick: () => this.dialog.close() }, t.cancel), this.save),
     );
     this.controls.get("mode")!.addEventListener("change", () => this.showMode());
+    this.controls.get("root")!.addEventListener("input", () => this.showPassword());
     this.showMode();
     if (!store) void this.showFolders();
     this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
@@ -145,8 +146,14 @@ class StoreForm {
   private showMode(): void {
     const managed = this.controls.get("mode")!.value === "managed";
     for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
+    this.showPassword();
     this.make.checked = managed; // a folder of slides exists already: a new one would hide a wrong path
     this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.provisionedHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
+  }
+
+  // showPassword shows the field of the password file if the store is a database.
+  private showPassword(): void {
+    this.rows.get("password_file")!.hidden = !/^mongodb(\+srv)?:/.test(this.controls.get("root")!.value);
   }
 
   private values(): Values {
