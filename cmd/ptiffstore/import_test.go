@@ -10,11 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/siteimport"
 	"github.com/slideatlas/ptiffstore/test/atlastest"
+	"github.com/slideatlas/ptiffstore/test/mongotest"
 )
 
 // A holding is everything that an import may change.
@@ -281,5 +283,42 @@ func TestImportRefuses(t *testing.T) {
 		"mongodb://127.0.0.1:1/slideatlas": "unreachable",
 	} {
 		o.refuses(words, "", "import", "slideatlas", address)
+	}
+}
+
+// TestImportServer imports a site from a MongoDB server, and again when its databases are gone.
+func TestImportServer(t *testing.T) {
+	t.Parallel()
+	server := mongotest.New(t)
+	admin, tiles := atlastest.NewDatabase(t, server.Host, "import_admin"), atlastest.NewDatabase(t, server.Host, "import_tiles")
+	id, err := bson.ObjectIDFromHex(atlastest.ID("a store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin.Insert(t, "databases", bson.D{{Key: "_id", Value: id}, {Key: "label", Value: "Live"}, {Key: "dbname", Value: tiles.Name}})
+	admin.Insert(t, "users", bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "email", Value: "anna@example.org"}})
+	tiles.Put(t, atlastest.New("a.ndpi", 20), atlastest.New("b.ndpi", 40))
+	o := newOffice(t)
+	for _, want := range []siteimport.Result{siteimport.Added, siteimport.Unchanged} {
+		res := o.run("", "import", "slideatlas", admin.URI, "--json")
+		var r siteimport.Report
+		if err := json.Unmarshal([]byte(res.out), &r); err != nil {
+			t.Fatalf("%v: %v", err, res)
+		}
+		if diff := cmp.Diff(map[string]map[siteimport.Result]int{"store": {want: 1}, "user": {want: 1}}, r.Counts); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	h := o.holding()
+	if len(h.Stores) != 1 || h.Stores[0].Root != tiles.URI || h.Stores[0].ExternalID != id.Hex() {
+		t.Errorf("stores %+v", h.Stores)
+	}
+	if len(h.Images) != 2 || h.Images[0].State != catalog.Available || h.Images[0].ExternalID == nil {
+		t.Errorf("images %+v", h.Images)
+	}
+	admin.Drop(t)
+	o.refuses("has no image stores", "", "import", "slideatlas", admin.URI)
+	if diff := cmp.Diff(h, o.holding(), cmpopts.IgnoreFields(catalog.Store{}, "UpdatedAt", "LastSync", "LastResult")); diff != "" {
+		t.Errorf("an import from an empty database has changed something:\n%s", diff)
 	}
 }
