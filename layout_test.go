@@ -114,7 +114,7 @@ var reserved = map[string]string{
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
-	"C":       "",                                                                                          // the program is static
+	"C":       "",                                                                                                         // the program is static
 }
 
 // barred lists packages and the standard packages that they may not import. Scanning
