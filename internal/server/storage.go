@@ -47,7 +47,8 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
 	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
 	t.Render, t.Blank, t.Log = d.renderer.Tile, render.Blank, o.Log
-	t.MaxBytes, t.MaxFiles, t.MaxSending = o.Cache.OpenBytes, o.Cache.OpenSlides, d.memory.Limit()/8
+	t.MaxBytes, t.MaxFiles = o.Cache.OpenBytes, o.Cache.OpenSlides
+	t.MaxSending, t.MaxStored = d.memory.Limit()/8, d.memory.Limit()/16
 	d.tiles = tile.New(t)
 	return nil
 }

@@ -192,11 +192,15 @@ func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) 
 		return im.srv.full()
 	}
 	defer func() { ans.hold(im.srv, int64(len(ans.Body))) }()
-	ans.Body, err = im.srv.o.Render(ctx, RenderRequest{
+	m := RenderRequest{
 		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Background: im.File.Store.Background,
-		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink, Part: p.part, Halved: p.halved,
+		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
 		Lease: im.lease(h),
-	})
+	}
+	if p.part != nil {
+		m.Part, m.Halved = p.part.Rectangle, p.part.halved
+	}
+	ans.Body, err = im.srv.o.Render(ctx, m)
 	return err
 }
 
@@ -285,7 +289,7 @@ func (im *Image) etag(p *location) string {
 	switch {
 	case p.shrink:
 		kind = 's'
-	case !p.part.Empty():
+	case p.part != nil:
 		kind = 'r'
 	case p.zoom < 0:
 		kind = 'l'

@@ -16,8 +16,13 @@ type location struct {
 	w, h         int // of the top left part to crop the tile to, in pixels; 0 for the complete tile
 	shrink       bool
 	tileW, tileH int
-	part         image.Rectangle // of the image, which is rendered from it halved so many times; empty for a tile
-	halved       int
+	part         *part // nil for a tile of the levels
+}
+
+// A part is a part of the image that is rendered from it, halved so many times.
+type part struct {
+	image.Rectangle
+	halved int
 }
 
 // locate returns the location of a, or [slide.ErrNoTile].
@@ -163,11 +168,11 @@ func locateWithin(s *slide.Slide, k, x, y int) (location, error) {
 		}
 		return p, err
 	}
-	p := location{zoom: k, level: -1, x: x, y: y, w: w, h: h, tileW: w, tileH: h, halved: k}
+	p := location{zoom: k, level: -1, x: x, y: y, w: w, h: h, tileW: w, tileH: h}
+	p.part = &part{image.Rect(x*stepX, y*stepY, x*stepX+w<<k, y*stepY+h<<k), k}
 	if pixel := 1<<k - 1; k > 0 && (b.Min.X|b.Min.Y)&pixel != 0 {
-		p.halved-- // its pixels are not those of the level
+		p.part.halved-- // its pixels are not those of the level
 	}
-	p.part = image.Rect(x*stepX, y*stepY, x*stepX+w<<k, y*stepY+h<<k)
 	return p, nil
 }
 
