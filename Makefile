@@ -141,7 +141,7 @@ test-turbo: web
 test-web: build
 	@echo "== tests of the web application"
 	@began=$$SECONDS; status=0; \
-	if command -v chromium >/dev/null; then \
+	if command -v chromium-headless-shell chromium >/dev/null; then \
 		(cd webapp && npm test --silent) || status=$$?; \
 	else \
 		(cd webapp && npm run test:unit --silent) || status=$$?; \
