@@ -170,6 +170,12 @@ func TestServeImages(t *testing.T) {
 	if st.Kind != "mongodb" || st.Root == nil || *st.Root != root {
 		t.Errorf("store: %+v", st)
 	}
+	// Images that are not files have previews, and no digest.
+	for kind, want := range map[string]bool{"make_previews": true, "hash_image": false} {
+		if a := s.get("/api/v1/tasks?kind=" + kind); a.status != http.StatusOK || strings.Contains(a.body, `"`+kind+`"`) != want {
+			t.Errorf("tasks of the kind %s: %d %s", kind, a.status, a.body)
+		}
+	}
 }
 
 // TestStoreAddImages checks the roots that are accepted, and that no password is shown.

@@ -144,7 +144,7 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 	}
 	if managed.AwaitsImport(s, im) {
 		kinds = append(kinds, task.ImportFile) // which also computes the digest
-	} else if im.Digest == nil {
+	} else if im.Digest == nil && s.Kind == catalog.Directory {
 		kinds = append(kinds, task.HashImage)
 	}
 	for _, kind := range kinds {
@@ -170,8 +170,8 @@ func (f *FollowUps) all(ctx context.Context, store string) (again bool, err erro
 	}
 	began := time.Now()
 	for _, kind := range []string{task.ImportFile, task.HashImage, task.ReadBarcode} {
-		if kind == task.ImportFile && s.Mode != catalog.Managed {
-			continue
+		if kind == task.ImportFile && s.Mode != catalog.Managed || s.Kind != catalog.Directory {
+			continue // images in databases and dumps are not files
 		}
 		v, err := f.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})
 		if err != nil {

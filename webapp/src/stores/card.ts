@@ -61,7 +61,7 @@ export class StoreCard {
     this.parts.show(this.condition, [condition, name, store.scopes], () => this.conditionRow(condition, store));
     this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
     this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
-    this.parts.show(this.actions, [name, store.scopes, provisionedAs(store)], () => this.buttons(store));
+    this.parts.show(this.actions, [name, store.scopes, store.kind, provisionedAs(store)], () => this.buttons(store));
     this.actions.hidden = this.actions.childElementCount === 0;
   }
 
@@ -88,7 +88,7 @@ export class StoreCard {
       this.button("sync", t.stores.sync, name, "button small"),
       this.button("dryRun", t.stores.dryRun, name),
       this.button("resync", t.stores.resync, name),
-      this.button("verifyNow", t.stores.verifyNow, name),
+      ...((store.kind ?? "directory") === "directory" ? [this.button("verifyNow", t.stores.verifyNow, name)] : []), // only files are verified
     ];
     return [
       ...(may("write", store) ? writing : []),

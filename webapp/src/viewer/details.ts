@@ -60,7 +60,7 @@ function recordRows(image: SlideImage): Row[] {
   return [
     [t.details.id, h("code", null, image.id), image.id],
     [t.details.revision, image.revision ? h("code", null, image.revision) : null],
-    [t.details.digest, image.digest ? h("code", null, image.digest) : t.details.digestPending, image.digest ?? undefined],
+    [t.details.digest, image.digest ? h("code", null, image.digest) : image.format === "slideatlas" ? null : t.details.digestPending, image.digest ?? undefined], // only files have one
     [t.details.created, image.created_at ? formatTime(image.created_at) : null],
     [t.details.updated, image.updated_at ? formatTime(image.updated_at) : null],
     [t.details.missingSince, image.missing_since ? formatTime(image.missing_since) : null],
