@@ -49,7 +49,7 @@ func createCatalog(t *testing.T, p *databaseFlags) {
 // Commands that need no catalog. All others must fail without one and create nothing:
 // TestNoCatalog runs every command that is in neither list.
 var (
-	createsCatalog = []string{"demo", "serve", "store add", "restore"}
+	createsCatalog = []string{"demo", "import slideatlas", "serve", "store add", "restore"}
 	waitsForIt     = []string{"tileserver", "worker"}
 	usesNone       = []string{
 		"associated", "completion", "config check", "config show", "convert", "deploy package", "deploy supervisor", "deploy systemd", "help", "inspect", "preview", "ready", "tile", "upload", "version",
@@ -61,6 +61,7 @@ var (
 var enough = map[string][]string{
 	"grant add": {"--user=x", "--role=viewer", "--everything"},
 	"image set": {"--label=x"},
+	"pack":      {"--into=x"},
 	"token add": {"--user=x"},
 	"store set": {"--label=x"},
 	"user set":  {"--disabled"},

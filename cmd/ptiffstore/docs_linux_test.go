@@ -322,6 +322,7 @@ var (
 var foreignFlags = map[string]bool{
 	"ulimit": true, "nofile": true, "user": true, "network": true, "init": true, "stop-timeout": true,
 	"unix-socket": true, "format": true, "file": true, "dbname": true, "no-owner": true, // curl and PostgreSQL
+	"gzip": true, // mongodump
 }
 
 // TestPagesNameWhatExists checks that the flags and routes that pages name exist.

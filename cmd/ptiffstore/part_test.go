@@ -16,7 +16,7 @@ var serverTests = "^Test(" + strings.Join(strings.Fields(`
 	ConvertImage DataFolder DebugListen Doctor DoctorAsksCentralServer Figures KeyDroppedWhileServing
 	ManagedStoreReturns NewCatalogIsSaid OldTables OlderProgram PicturesBecomePyramids Pooler
 	ProvisionedStore PythonClient Queues ReadOnlyDatabase RestoreRefuses ServeArrival
-	ServeFailsToPrepare ServeFolders ServeGuard ServeInsecure ServeLog ServeOIDC ServeOverwritten
+	ServeFailsToPrepare ServeFolders ServeGuard ServeImages ServeInsecure ServeLog ServeOIDC ServeOverwritten
 	ServeReplaced ServeRoutes ServeStates ServeStops ServeWithUsers SeveralHosts SlowClients
 	SlowClientsOfTileserver TilesDuringImport Tileserver TileserverGuard TileserverHalfRequest
 	TileserverOfCentral TileserverOverwritten TileserverStops Traces UnixSockets UnsupportedTile
