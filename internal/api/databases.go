@@ -454,14 +454,14 @@ func (a databaseAPI) modify(ctx context.Context, store string, f *databaseFields
 	if err := f.change(d); err != nil {
 		return nil, err
 	}
-	if _, err := (storeAPI(a)).change(ctx, &changeStoreInput{Store: s.ID, Body: d.fields(s)}); err != nil {
+	if _, err := storeAPI(a).change(ctx, &changeStoreInput{Store: s.ID, Body: d.fields(s)}); err != nil {
 		return nil, err
 	}
 	return a.document(ctx, s.ID)
 }
 
 func (a databaseAPI) delete(ctx context.Context, in *databasePath) (*one[struct{}], error) {
-	if _, err := (storeAPI(a)).remove(ctx, &removeStoreInput{Store: in.Store}); err != nil {
+	if _, err := storeAPI(a).remove(ctx, &removeStoreInput{Store: in.Store}); err != nil {
 		return nil, err
 	}
 	return oneOf(struct{}{}), nil
@@ -469,7 +469,7 @@ func (a databaseAPI) delete(ctx context.Context, in *databasePath) (*one[struct{
 
 // sync syncs a store in a task, and waits for its end.
 func (a databaseAPI) sync(ctx context.Context, store string, again bool) (*one[databaseAnswer], error) {
-	out, err := (syncAPI(a)).store(ctx, &syncInput{Store: store, Resync: again})
+	out, err := syncAPI(a).store(ctx, &syncInput{Store: store, Resync: again})
 	if err != nil {
 		return nil, err
 	}
@@ -492,7 +492,7 @@ func (a databaseAPI) sync(ctx context.Context, store string, again bool) (*one[d
 		answer.Task = out.Body.ID
 		return madeAt(answer, tasksRoute, out.Body.ID), nil
 	case v.State != task.Succeeded:
-		shown, err := (taskAPI(a)).view(ctx, v)
+		shown, err := taskAPI(a).view(ctx, v)
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}

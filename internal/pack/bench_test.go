@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"fmt"
 	"image"
 	"io"
 	"os"
@@ -107,6 +106,6 @@ func writeDump(b *testing.B, path string, zooms int) int64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Log(fmt.Sprintf("%d tiles of %d bytes, %d MB", n, len(jpeg), fi.Size()>>20))
+	b.Logf("%d tiles of %d bytes, %d MB", n, len(jpeg), fi.Size()>>20)
 	return fi.Size()
 }

@@ -110,7 +110,7 @@ func newNameFilter(include, exclude []string) nameFilter {
 	if len(include) == 0 {
 		f.include = nil
 	}
-	return nameFilter{f.include, f.exclude}
+	return nameFilter(f)
 }
 
 func (f nameFilter) selects(im image) bool {

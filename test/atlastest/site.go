@@ -60,8 +60,11 @@ func (s *Site) writeFiles(t testing.TB) {
 		name := fmt.Sprintf("P-%02d.tiff", n)
 		s.Files = append(s.Files, name)
 		docs = append(docs, bson.D{
-			{Key: "_id", Value: object(ID(name))}, {Key: "filename", Value: name}, {Key: "label", Value: "Case " + name},
-			{Key: "dimensions", Value: bson.A{int32(600), int32(400), int32(1)}}, {Key: "levels", Value: int32(4)},
+			{Key: "_id", Value: object(ID(name))},
+			{Key: "filename", Value: name},
+			{Key: "label", Value: "Case " + name},
+			{Key: "dimensions", Value: bson.A{int32(600), int32(400), int32(1)}},
+			{Key: "levels", Value: int32(4)},
 		})
 	}
 	d.write(t, "images", docs)
@@ -83,13 +86,22 @@ func (s *Site) writeAdmin(t testing.TB) {
 	d.Collection(
 		t, "databases",
 		bson.D{
-			{Key: "_id", Value: object(s.Stores[0])}, {Key: "_cls", Value: class + "MongoImageStore"}, {Key: "label", Value: "Old slides"}, {Key: "copyright", Value: "(c) 2014"},
-			{Key: "host", Value: "127.0.0.1:1"}, {Key: "dbname", Value: "tiles1"}, {Key: "username", Value: "reader"}, {Key: "password", Value: Password},
+			{Key: "_id", Value: object(s.Stores[0])},
+			{Key: "_cls", Value: class + "MongoImageStore"},
+			{Key: "label", Value: "Old slides"},
+			{Key: "copyright", Value: "(c) 2014"},
+			{Key: "host", Value: "127.0.0.1:1"},
+			{Key: "dbname", Value: "tiles1"},
+			{Key: "username", Value: "reader"},
+			{Key: "password", Value: Password},
 		},
 		bson.D{{Key: "_id", Value: object(s.Stores[1])}, {Key: "label", Value: "Older slides"}, {Key: "host", Value: "127.0.0.1:1"}, {Key: "dbname", Value: "tiles2"}},
 		bson.D{
-			{Key: "_id", Value: object(s.Stores[2])}, {Key: "_cls", Value: class + "PtiffImageStore"}, {Key: "label", Value: "Scanner 1"},
-			{Key: "dbname", Value: "ptiff1"}, {Key: "root_path", Value: OldRoot},
+			{Key: "_id", Value: object(s.Stores[2])},
+			{Key: "_cls", Value: class + "PtiffImageStore"},
+			{Key: "label", Value: "Scanner 1"},
+			{Key: "dbname", Value: "ptiff1"},
+			{Key: "root_path", Value: OldRoot},
 		},
 	)
 	collection, session := object(ID("collection")), object(ID("session"))
@@ -109,8 +121,12 @@ func (s *Site) writeAdmin(t testing.TB) {
 	)
 	user := func(email, name string, groups ...any) bson.D {
 		return bson.D{
-			{Key: "_id", Value: object(ID("user " + name))}, {Key: "_cls", Value: "User.PasswordUser"}, {Key: "email", Value: email}, {Key: "label", Value: name},
-			{Key: "passwd", Value: "user secret"}, {Key: "groups", Value: bson.A(groups)},
+			{Key: "_id", Value: object(ID("user " + name))},
+			{Key: "_cls", Value: "User.PasswordUser"},
+			{Key: "email", Value: email},
+			{Key: "label", Value: name},
+			{Key: "passwd", Value: "user secret"},
+			{Key: "groups", Value: bson.A(groups)},
 		}
 	}
 	d.Collection(
@@ -123,9 +139,12 @@ func (s *Site) writeAdmin(t testing.TB) {
 	d.Collection(t, "views", view(s.Stores[0], s.Images[0].ID), view(s.Stores[1], s.Images[15].ID), view(s.Stores[2], ID(s.Files[0])))
 	d.Collection(t, "collections", bson.D{{Key: "_id", Value: collection}, {Key: "label", Value: "Histology"}})
 	d.Collection(t, "sessions", bson.D{
-		{Key: "_id", Value: session}, {Key: "collection", Value: collection}, {Key: "label", Value: "Liver"},
+		{Key: "_id", Value: session},
+		{Key: "collection", Value: collection},
+		{Key: "label", Value: "Liver"},
 		{Key: "views", Value: bson.A{
-			bson.D{{Key: "ref", Value: object(ID("view " + s.Images[0].ID))}}, bson.D{{Key: "ref", Value: object(ID("view " + s.Images[15].ID))}},
+			bson.D{{Key: "ref", Value: object(ID("view " + s.Images[0].ID))}},
+			bson.D{{Key: "ref", Value: object(ID("view " + s.Images[15].ID))}},
 			bson.D{{Key: "ref", Value: object(ID("view " + ID(s.Files[0])))}},
 		}},
 	})
