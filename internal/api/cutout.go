@@ -98,11 +98,11 @@ func cutoutBounds(text string) (b [4]int, err error) {
 }
 
 // cutoutPart returns the part of the image with those bounds, in pixels of level 0 from the
-// corner of the image. SlideAtlas counts y from the bottom of the images in MongoDB, unless their document
-// says otherwise.
+// corner of the image. y counts from the bottom of images that are or were in SlideAtlas's
+// databases with the coordinate system Photo.
 func cutoutPart(s *slide.Slide, b [4]int) (pixels.Rectangle, error) {
 	y0, y1 := b[2], b[3]
-	if s.Format == "slideatlas" && s.Properties["slideatlas.CoordinateSystem"] != "Pixel" {
+	if s.Properties["slideatlas.CoordinateSystem"] == "Photo" {
 		y0, y1 = s.Bounds.Max.Y-y1, s.Bounds.Max.Y-y0
 	}
 	part := pixels.Rect(b[0], y0, b[1], y1).Intersect(s.Bounds)

@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -222,6 +223,19 @@ func sameTiles(t *testing.T, before, s *slide.Slide, cut bool) {
 // encodeRGB declares the components of a JPEG without subsampling to be red, green and blue.
 func encodeRGB(image.Image) []byte {
 	return blank(kind{3, rgb, 1, 1}, tileSize)
+}
+
+// The file keeps the properties that SlideAtlas's addresses need, in one line each.
+func TestProperties(t *testing.T) {
+	t.Parallel()
+	s := picture(t, atBottom, false, encodeGrey).slide(t, atBottom)
+	s.Properties = map[string]string{"slideatlas.CoordinateSystem": "Photo", "slideatlas.copyright": "Hospital | 2014\nAll", "tiff.Make": "Scanner"}
+	got, _, _ := packed(t, s, Options{})
+	want := map[string]string{"slideatlas.CoordinateSystem": "Photo", "slideatlas.copyright": "Hospital   2014 All"}
+	maps.DeleteFunc(got.Properties, func(key, _ string) bool { return !strings.HasPrefix(key, "slideatlas.") })
+	if diff := cmp.Diff(want, got.Properties); diff != "" {
+		t.Errorf("properties (-want +got):\n%s", diff)
+	}
 }
 
 // TestBlank decodes the background of each kind of JPEG.

@@ -95,8 +95,11 @@ func (im image) properties() map[string]string {
 	if !im.UploadedAt.IsZero() {
 		p["slideatlas.uploaded_at"] = im.UploadedAt.UTC().Format(time.RFC3339)
 	}
-	if im.CoordinateSystem == "Photo" || im.CoordinateSystem == "Pixel" {
-		p["slideatlas.CoordinateSystem"] = im.CoordinateSystem
+	// SlideAtlas treats images without a coordinate system like those of Photo. It is stated
+	// because a packed image has this property and no document.
+	p["slideatlas.CoordinateSystem"] = "Photo"
+	if im.CoordinateSystem == "Pixel" {
+		p["slideatlas.CoordinateSystem"] = "Pixel"
 	}
 	return p
 }
