@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -125,7 +126,7 @@ func TestServeImages(t *testing.T) {
 	// A document is added, another one changed, and one removed.
 	changed := atlastest.New("head.svs", 60)
 	changed.Label = "Case 7"
-	db.Put(t, changed, atlastest.New("new.svs", 1))
+	db.Put(t, changed, largeImage("new.svs"))
 	db.Remove(t, stack.ID)
 	revision := s.images()["head.svs"].Revision
 	s.sync(store)
@@ -153,7 +154,8 @@ func TestServeImages(t *testing.T) {
 		}
 	}
 	s.sync(store)
-	if a := s.get("/api/v1/images/" + s.images()["new.svs"].ID + "/tiles/1/1/0.jpg"); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+	deepest := "/api/v1/images/" + s.images()["new.svs"].ID + "/tiles/6/0/0.jpg" // no preview has read it
+	if a := s.get(deepest); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("a tile of a stopped database: %d %s", a.status, a.body)
 	}
 	if got := s.images()["new.svs"].State; got != "available" {
@@ -164,7 +166,7 @@ func TestServeImages(t *testing.T) {
 	}
 	g.open()
 	s.until("tiles of the started database", func() bool {
-		return s.get("/api/v1/images/"+s.images()["new.svs"].ID+"/tiles/1/1/0.jpg").status == http.StatusOK
+		return s.get(deepest).status == http.StatusOK
 	})
 	get()
 	if st.Kind != "mongodb" || st.Root == nil || *st.Root != root {
@@ -176,6 +178,17 @@ func TestServeImages(t *testing.T) {
 			t.Errorf("tasks of the kind %s: %d %s", kind, a.status, a.body)
 		}
 	}
+}
+
+// largeImage returns an image of 4000 × 3000 pixels. Of the zoom levels that are larger than previews
+// it has only the first tile.
+func largeImage(name string) atlastest.Image {
+	im := atlastest.Image{ID: atlastest.ID(name), Filename: name, Width: 4000, Height: 3000, Gray: 1}.WithTiles()
+	maps.DeleteFunc(im.Tiles, func(name string, _ []byte) bool {
+		path := strings.TrimSuffix(name, ".jpg")[1:]
+		return len(path) > 4 && strings.Trim(path, "q") != ""
+	})
+	return im
 }
 
 // TestStoreAddImages checks the roots that are accepted, and that no password is shown.

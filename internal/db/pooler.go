@@ -16,8 +16,9 @@ var ErrPooled = errors.New("the database URL leads to a connection pooler that s
 	"set pool_mode = session for this database in the pooler (PgBouncer), or give the address of PostgreSQL itself")
 
 // poolerRounds is how often two sessions are compared. A pooler without load shows in the
-// first round; on a busy one, other clients may take the connection in between.
-const poolerRounds = 5
+// first round. On a busy one the only idle connection may be the same one several times, while
+// other clients have all others.
+const poolerRounds = 40
 
 // checkPooler returns [ErrPooled] unless a session keeps its connection to PostgreSQL. It
 // runs before the first setting, which a pooler would pass to other programs, and not again
