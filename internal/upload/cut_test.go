@@ -279,12 +279,14 @@ func TestSilentWriter(t *testing.T) {
 	s := newSite(t, upload.Options{})
 	file := noise(1 << 20)
 	url := s.begin("a.tiff", len(file))
-	silent, feed := io.Pipe()
-	defer feed.Close()
-	go s.try("PATCH", url, silent, "Content-Type", chunk, "Upload-Offset", "0")
-	feed.Write(file[:1000])
 	var at int
 	s.until("the silent one yields", func() bool {
+		// One that has to yield before its first bytes have come is sent again.
+		silent, feed := io.Pipe()
+		t.Cleanup(func() { feed.Close() })
+		go s.try("PATCH", url, silent, "Content-Type", chunk, "Upload-Offset", "0")
+		go feed.Write(file[:1000])
+		time.Sleep(20 * time.Millisecond)
 		at = atoi(s.ask("HEAD", url, nil).offset())
 		return at == 1000
 	})
