@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/mongodb"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -271,44 +271,20 @@ func slideatlasTime(t time.Time) string {
 
 // setAddress sets the fields that are in the address of a store in MongoDB.
 func (d *database) setAddress(root string) {
-	_, rest, _ := strings.Cut(root, "://")
-	rest, query, _ := strings.Cut(rest, "?")
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		d.User, _ = url.QueryUnescape(rest[:at])
-		rest = rest[at+1:]
+	a, err := mongodb.ParseAddress(root)
+	if err != nil {
+		return
 	}
-	list, name, _ := strings.Cut(rest, "/")
-	d.Host = strings.Split(list, ",")
-	d.Database, _ = url.PathUnescape(name)
-	options, _ := url.ParseQuery(query)
-	d.ReplicaSet, d.AuthDB = options.Get("replicaSet"), options.Get("authSource")
+	d.User, d.Host, d.Database = a.User, a.Hosts, a.Database
+	d.ReplicaSet, d.AuthDB = a.Option("replicaSet"), a.Option("authSource")
 }
 
 // address returns the address of the store in MongoDB that d describes. Options of the old
 // address that d has no field for stay.
 func (d *database) address(old string) string {
-	scheme, query := "mongodb", url.Values{}
-	if was, q, found := strings.Cut(old, "?"); found {
-		query, _ = url.ParseQuery(q)
-		old = was
-	}
-	if strings.HasPrefix(old, "mongodb+srv://") {
-		scheme = "mongodb+srv"
-	}
-	for name, value := range map[string]string{"replicaSet": d.ReplicaSet, "authSource": d.AuthDB} {
-		if query.Del(name); value != "" {
-			query.Set(name, value)
-		}
-	}
-	user := ""
-	if d.User != "" {
-		user = url.QueryEscape(d.User) + "@"
-	}
-	s := scheme + "://" + user + strings.Join(d.Host, ",") + "/" + url.PathEscape(d.Database)
-	if len(query) > 0 {
-		s += "?" + query.Encode()
-	}
-	return s
+	a, _ := mongodb.ParseAddress(old) // "" of a new store
+	a.User, a.Hosts, a.Database = d.User, d.Host, d.Database
+	return a.With("replicaSet", d.ReplicaSet).With("authSource", d.AuthDB).String()
 }
 
 // change applies the fields of a request to a document.

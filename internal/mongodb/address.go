@@ -3,6 +3,7 @@ package mongodb
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -116,6 +117,24 @@ func (a *Address) parseOptions(query string) error {
 	return nil
 }
 
+// Option returns the value of an option, or "".
+func (a Address) Option(name string) string { return a.options.Get(name) }
+
+// With returns the address with an option, or without it if value is "". Only [ParseAddress]
+// checks options.
+func (a Address) With(name, value string) Address {
+	a.options = maps.Clone(a.options)
+	if value == "" {
+		delete(a.options, name)
+		return a
+	}
+	if a.options == nil {
+		a.options = url.Values{}
+	}
+	a.options[name] = []string{value}
+	return a
+}
+
 // String returns the address in its canonical form.
 func (a Address) String() string {
 	var b strings.Builder
@@ -125,7 +144,7 @@ func (a Address) String() string {
 	}
 	b.WriteString("://")
 	if a.User != "" {
-		b.WriteString(url.QueryEscape(a.User) + "@")
+		b.WriteString(url.User(a.User).String() + "@")
 	}
 	b.WriteString(strings.Join(a.Hosts, ",") + "/" + url.PathEscape(a.Database))
 	if len(a.options) > 0 {

@@ -18,6 +18,7 @@ func TestParseAddress(t *testing.T) {
 		{in: "mongodb://[::1]:27017/tiles1", hosts: 1, database: "tiles1"},
 		{in: "mongodb://[::1]/tiles1", hosts: 1, database: "tiles1"},
 		{in: "mongodb://a%40b%3Ac@host/tiles%31", want: "mongodb://a%40b%3Ac@host/tiles1", hosts: 1, user: "a@b:c", database: "tiles1"},
+		{in: "mongodb://a%20b+c@host/tiles1", hosts: 1, user: "a b+c", database: "tiles1"},
 		{in: "mongodb://host/tiles1?tls=true&authSource=admin", want: "mongodb://host/tiles1?authSource=admin&tls=true", hosts: 1, database: "tiles1"},
 		{in: "mongodb+srv://cluster.example.org/tiles1", hosts: 1, database: "tiles1"},
 	} {
@@ -31,6 +32,21 @@ func TestParseAddress(t *testing.T) {
 		if again, err := ParseAddress(a.String()); err != nil || again.String() != tt.want {
 			t.Errorf("ParseAddress(%q) = %q, %v", a, again, err)
 		}
+	}
+}
+
+// With changes options of a copy.
+func TestWith(t *testing.T) {
+	a, err := ParseAddress("mongodb://host/tiles1?authSource=admin&tls=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := a.With("replicaSet", "rs0").With("authSource", "")
+	if b.Option("replicaSet") != "rs0" || b.String() != "mongodb://host/tiles1?replicaSet=rs0&tls=true" || a.Option("authSource") != "admin" {
+		t.Errorf("%v, from %v", b, a)
+	}
+	if c := (Address{Hosts: []string{"host"}, Database: "tiles1"}).With("authSource", "").With("replicaSet", "rs0"); c.String() != "mongodb://host/tiles1?replicaSet=rs0" {
+		t.Error(c)
 	}
 }
 

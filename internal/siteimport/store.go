@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -150,22 +149,11 @@ func (m *importer) database(s *slideatlas.Store) (root, reason string) {
 	if len(hosts) == 0 {
 		return "", "its document does not name a server, and there is no dump of its database " + s.Database + " beside that of the admin database"
 	}
-	text := "mongodb://"
-	if s.Username != "" {
-		text += url.QueryEscape(s.Username) + "@"
+	a := mongodb.Address{Hosts: hosts, User: s.Username, Database: s.Database}.With("replicaSet", s.ReplicaSet)
+	if s.Username != "" && s.AuthDatabase != s.Database {
+		a = a.With("authSource", s.AuthDatabase)
 	}
-	text += strings.Join(hosts, ",") + "/" + url.PathEscape(s.Database)
-	options := url.Values{}
-	if s.ReplicaSet != "" {
-		options.Set("replicaSet", s.ReplicaSet)
-	}
-	if s.Username != "" && s.AuthDatabase != "" && s.AuthDatabase != s.Database {
-		options.Set("authSource", s.AuthDatabase)
-	}
-	if len(options) > 0 {
-		text += "?" + options.Encode()
-	}
-	a, err := mongodb.ParseAddress(text)
+	a, err := mongodb.ParseAddress(a.String())
 	if err != nil {
 		return "", "the address of its database is not valid: " + err.Error()
 	}
