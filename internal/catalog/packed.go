@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -28,17 +27,7 @@ func CheckPack(from, to *Store) error {
 // nothing is changed and the error is returned. The error may be [ErrNotFound] or
 // [ErrConflict].
 func (ims *Images) Pack(ctx context.Context, id, store string, f func(*Image) error) (*Image, error) {
-	var im Image
-	err := ims.change(ctx, func(t *tx) error {
-		list, err := ims.records(ctx, t, `i.id = $1`, clean(id))
-		if err != nil {
-			return err
-		}
-		if len(list) == 0 {
-			return fmt.Errorf("%w: image %s", ErrNotFound, clean(id))
-		}
-		r := list[0]
-		was := *r
+	return ims.changeOne(ctx, id, func(t *tx, r, was *record) error {
 		if err := f(&r.Image); err != nil {
 			return err
 		}
@@ -51,18 +40,10 @@ func (ims *Images) Pack(ctx context.Context, id, store string, f func(*Image) er
 		if err := t.addFormer(ctx, r, was.StoreID); err != nil {
 			return err
 		}
-		if err := t.put(ctx, []*pending{{record: r, was: &was}}); err != nil {
-			return err
-		}
-		im = r.Image
 		_, err = t.ExecContext(ctx, `INSERT INTO packed (store, path, image) VALUES ($1, $2, $3) ON CONFLICT (store, path) DO UPDATE SET image = excluded.image`,
 			was.store, []byte(was.Path), was.n)
 		return wrap(err, "packed")
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &im, nil
 }
 
 // addFormer adds a store to those that an image was in: its id, and its id in another

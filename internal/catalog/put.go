@@ -53,6 +53,18 @@ func (ims *Images) Put(ctx context.Context, images []*Image) error {
 // is returned. All other writers wait while f runs, so it must not use the catalog. The
 // error may be [ErrNotFound] or [ErrConflict].
 func (ims *Images) Update(ctx context.Context, id string, f func(*Image) error) (*Image, error) {
+	return ims.changeOne(ctx, id, func(_ *tx, r, was *record) error {
+		if err := f(&r.Image); err != nil {
+			return err
+		}
+		r.ID, r.StoreID, r.CreatedAt = was.ID, was.StoreID, was.CreatedAt
+		return nil
+	})
+}
+
+// changeOne calls f with the record of an image and a copy of it, stores the record as f has
+// changed it, and returns the image.
+func (ims *Images) changeOne(ctx context.Context, id string, f func(t *tx, r, was *record) error) (*Image, error) {
 	var im Image
 	err := ims.change(ctx, func(t *tx) error {
 		list, err := ims.records(ctx, t, `i.id = $1`, clean(id))
@@ -64,10 +76,9 @@ func (ims *Images) Update(ctx context.Context, id string, f func(*Image) error) 
 		}
 		r := list[0]
 		was := *r
-		if err := f(&r.Image); err != nil {
+		if err := f(t, r, &was); err != nil {
 			return err
 		}
-		r.ID, r.StoreID, r.CreatedAt = was.ID, was.StoreID, was.CreatedAt
 		if err := t.put(ctx, []*pending{{record: r, was: &was}}); err != nil {
 			return err
 		}
