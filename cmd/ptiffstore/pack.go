@@ -5,18 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/scan"
-	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
 )
@@ -129,16 +125,10 @@ func (c *packCmd) packHere(ctx context.Context, std streams, cat *catalog.Catalo
 	if err != nil {
 		return r, err
 	}
-	sources := &source.Pool{}
-	if dir, err := c.dataFolder(); err == nil {
-		sources.Indexes = filepath.Join(dir, "dumps")
-	}
-	defer sources.Close() //nolint:errcheck // only read
-	w := &workerFlags{}
-	h := taskhandler.Handlers{
-		Catalog: cat, Decode: render.NewBudget(256 << 20), Wider: accounts.Grants.Wider,
-		Syncer: &scan.Syncer{Catalog: cat, Log: c.logger(std.err), Holder: lease.Holder(w.host()), Sources: sources, Received: managed.NewReceived()},
-	}
+	syncer := c.syncer(cat, c.logger(std.err))
+	defer syncer.Sources.Close() //nolint:errcheck // only read
+	syncer.Received = managed.NewReceived()
+	h := taskhandler.Handlers{Catalog: cat, Decode: render.NewBudget(256 << 20), Wider: accounts.Grants.Wider, Syncer: syncer}
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return r, err
