@@ -19,13 +19,21 @@ const headerSize = 16
 // first directory is written at the end, into the header, so that an incomplete file is not
 // valid.
 type Writer struct {
-	f     *os.File
-	w     *bufio.Writer
-	pos   int64
-	first int64 // offset of the first directory
-	tail  []byte
-	link  int64 // position within tail for the offset of the next directory
+	// CheckSpace, if not nil, checks that more bytes can be written after those already
+	// written. [Writer.WriteTile] calls it every 4 MB.
+	CheckSpace func(written, more int64) error
+
+	f       *os.File
+	w       *bufio.Writer
+	pos     int64
+	checked int64 // offset at the last call of CheckSpace
+	first   int64 // offset of the first directory
+	tail    []byte
+	link    int64 // position within tail for the offset of the next directory
 }
+
+// checkEvery is how many bytes are written between two calls of CheckSpace.
+const checkEvery = 4 << 20
 
 // NewWriter returns a writer to the beginning of f, which is empty.
 func NewWriter(f *os.File) *Writer {
@@ -42,6 +50,20 @@ func (w *Writer) Write(b []byte) (int, error) {
 	n, err := w.w.Write(b)
 	w.pos += int64(n)
 	return n, err
+}
+
+// WriteTile writes the bytes of a tile, and returns their offset. The error is that of
+// CheckSpace or of the file.
+func (w *Writer) WriteTile(b []byte) (offset int64, err error) {
+	offset = w.pos
+	if w.CheckSpace != nil && offset-w.checked >= checkEvery {
+		if err := w.CheckSpace(offset, checkEvery); err != nil {
+			return offset, err
+		}
+		w.checked = offset
+	}
+	_, err = w.Write(b)
+	return offset, err
 }
 
 // A Field is an entry of a directory.
@@ -112,9 +134,9 @@ func (w *Writer) Directory(fields []Field) error {
 		entries = binary.LittleEndian.AppendUint16(entries, uint16(f.Type))
 		entries = binary.LittleEndian.AppendUint64(entries, uint64(f.Count))
 		if len(f.Data) <= 8 {
-			var room [8]byte
-			copy(room[:], f.Data)
-			entries = append(entries, room[:]...)
+			var inline [8]byte
+			copy(inline[:], f.Data)
+			entries = append(entries, inline[:]...)
 			continue
 		}
 		entries = binary.LittleEndian.AppendUint64(entries, uint64(at+size+int64(len(values))))

@@ -12,27 +12,16 @@ import (
 type container struct {
 	*bigtiff.Writer
 	bound int64 // maximum size of the file in bytes; 0 for none
-	room  func(written, more int64) error
-	asked int64 // offset at the last call of room
 }
 
 func newContainer(f *os.File) *container { return &container{Writer: bigtiff.NewWriter(f)} }
 
-// askEvery is how many bytes are written between two calls of Options.Room.
-const askEvery = 4 << 20
-
-// write appends to the file.
+// write writes the bytes of a tile.
 func (c *container) write(b []byte) error {
 	if next := c.Offset() + int64(len(b)); c.bound > 0 && next > c.bound {
 		return fmt.Errorf("%w: the pyramid would need more than %d bytes, too many for a file of this size", ErrUnsupported, c.bound)
 	}
-	if c.room != nil && c.Offset()-c.asked >= askEvery {
-		if err := c.room(c.Offset(), askEvery); err != nil {
-			return err
-		}
-		c.asked = c.Offset()
-	}
-	_, err := c.Write(b)
+	_, err := c.WriteTile(b)
 	return err
 }
 

@@ -71,10 +71,10 @@ type Options struct {
 	// of the image's file; 0 for no bound. Photographs become smaller than as PNG,
 	// drawings larger, and compressed zeros a thousand times as large.
 	Expansion int64
-	// Room, if not nil, is called to check that more bytes can be written after those
+	// CheckSpace, if not nil, is called to check that more bytes can be written after those
 	// already written: before the first, with an estimate of the total, and then every
 	// few megabytes. Its error ends the conversion.
-	Room func(written, more int64) error
+	CheckSpace func(written, more int64) error
 }
 
 // A Result describes the pyramid.

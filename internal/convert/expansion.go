@@ -28,12 +28,12 @@ func checkExpansion(src *picture, size int64, o Options) (bound int64, err error
 		return 0, fmt.Errorf("%w: a %s of %d×%d pixels in %d bytes: its pyramid would need more than %d bytes, too many for a file of this size",
 			ErrUnsupported, src.Kind, src.Width, src.Height, size, bound)
 	}
-	if o.Room == nil {
+	if o.CheckSpace == nil {
 		return bound, nil
 	}
 	estimate := pixels/8*usual + overhead
 	if bound > 0 {
 		estimate = min(estimate, bound)
 	}
-	return bound, o.Room(0, estimate)
+	return bound, o.CheckSpace(0, estimate)
 }

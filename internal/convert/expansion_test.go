@@ -13,8 +13,8 @@ import (
 // is written.
 func TestExpansion(t *testing.T) {
 	t.Parallel()
-	full, asked := errors.New("no room"), int64(0)
-	room := func(_, more int64) error {
+	full, asked := errors.New("no space"), int64(0)
+	space := func(_, more int64) error {
 		asked = more
 		return full
 	}
@@ -25,7 +25,7 @@ func TestExpansion(t *testing.T) {
 	}{
 		"more than its file stands for": {Options{Expansion: 64}, ErrUnsupported},
 		"no bound":                      {Options{}, nil},
-		"no room":                       {Options{Room: room}, full},
+		"no space":                      {Options{CheckSpace: space}, full},
 	} {
 		if _, err := checkExpansion(src, 55<<10, tt.o); !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tt.want)
@@ -36,8 +36,8 @@ func TestExpansion(t *testing.T) {
 	}
 }
 
-// TestRoomWhileWriting has the disk become full while a pyramid is written.
-func TestRoomWhileWriting(t *testing.T) {
+// TestSpaceWhileWriting has the disk become full while a pyramid is written.
+func TestSpaceWhileWriting(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.tiff")
@@ -50,14 +50,14 @@ func TestRoomWhileWriting(t *testing.T) {
 	}
 	defer f.Close()
 	c := newContainer(f)
-	if _, err := c.Write(make([]byte, askEvery)); err != nil {
+	if _, err := c.Write(make([]byte, 4<<20)); err != nil {
 		t.Fatal(err)
 	}
-	c.room = func(written, _ int64) error { return errors.New("full at " + strings.Repeat("x", int(written>>20))) }
+	c.CheckSpace = func(written, _ int64) error { return errors.New("full at " + strings.Repeat("x", int(written>>20))) }
 	if err := c.write([]byte("tile")); err == nil || err.Error() != "full at xxxx" {
 		t.Errorf("got %v, want that it is full at 4 MB", err)
 	}
-	if _, err := File(t.Context(), in, out, Options{Expansion: 64, Room: func(int64, int64) error { return nil }}); err != nil {
+	if _, err := File(t.Context(), in, out, Options{Expansion: 64, CheckSpace: func(int64, int64) error { return nil }}); err != nil {
 		t.Error(err)
 	}
 }

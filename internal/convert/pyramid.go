@@ -42,7 +42,7 @@ func write(ctx context.Context, src *picture, f *os.File, bound int64, o Options
 	if err != nil {
 		return Result{}, err
 	}
-	p.out.bound, p.out.room = bound, o.Room
+	p.out.bound, p.out.CheckSpace = bound, o.CheckSpace
 	row := make([]byte, 4*src.Width)
 	for y := range src.Height {
 		const often = 64 // rows

@@ -46,9 +46,9 @@ type Options struct {
 	DamagedAsBackground bool
 	Readers             int                     // tiles that are read at once; 4 if 0
 	Progress            func(done, total int64) // tiles; may be nil
-	// Room, if not nil, is called to check that more bytes can be written after those
+	// CheckSpace, if not nil, is called to check that more bytes can be written after those
 	// already written. Its error ends packing.
-	Room func(written, more int64) error
+	CheckSpace func(written, more int64) error
 }
 
 // A Result describes the file.
@@ -68,7 +68,7 @@ type Result struct {
 // is not synced. The same slide and options give the same bytes.
 //
 // The error wraps [ErrUnsupported], [ErrCheck], or is that of the tiles, of the file, of
-// Room, or of ctx.
+// CheckSpace, or of ctx.
 func Write(ctx context.Context, s *slide.Slide, f *os.File, o Options) (Result, error) {
 	p, err := newPacker(s, f, o)
 	if err != nil {
@@ -111,7 +111,6 @@ type packer struct {
 	slide  *slide.Slide
 	f      *os.File
 	out    *bigtiff.Writer
-	asked  int64 // offset at the last call of Room
 	levels []*level
 	blanks map[kind]extent // the background of each kind of JPEG
 	result Result
@@ -143,6 +142,7 @@ func newPacker(s *slide.Slide, f *os.File, o Options) (*packer, error) {
 		return nil, err
 	}
 	p := &packer{o: o, slide: s, f: f, out: bigtiff.NewWriter(f), blanks: map[kind]extent{}, hash: newHasher()}
+	p.out.CheckSpace = o.CheckSpace
 	for i := len(s.Levels) - 1; i >= 0; i-- {
 		l := &level{number: i, tiles: p.visible(i)}
 		n := l.tiles.Dx() * l.tiles.Dy()
@@ -224,19 +224,9 @@ func (p *packer) step(n int64) {
 	}
 }
 
-// askEvery is how many bytes are written between two calls of Options.Room.
-const askEvery = 4 << 20
-
 // write writes the bytes of a tile.
 func (p *packer) write(b []byte) (extent, error) {
-	at := p.out.Offset()
-	if p.o.Room != nil && at-p.asked >= askEvery {
-		if err := p.o.Room(at, askEvery); err != nil {
-			return extent{}, err
-		}
-		p.asked = at
-	}
-	_, err := p.out.Write(b)
+	at, err := p.out.WriteTile(b)
 	return extent{uint64(at), uint32(len(b))}, fsx.WithoutPath(err)
 }
 

@@ -365,7 +365,7 @@ func TestInterrupted(t *testing.T) {
 		tiles[name] = slices.Concat(b[:2], comment, b[2:])
 	}
 	full := errors.New("full")
-	if _, err := Write(t.Context(), tiles.slide(t, atTop), create(t), Options{Room: func(int64, int64) error { return full }}); err != nil {
+	if _, err := Write(t.Context(), tiles.slide(t, atTop), create(t), Options{CheckSpace: func(int64, int64) error { return full }}); err != nil {
 		t.Errorf("less than 4 MB: %v", err)
 	}
 	away := errors.New("unreachable")

@@ -60,7 +60,7 @@ func (p *packer) read(ctx context.Context, each func(*tile) error) error {
 					select {
 					case t := <-free:
 						t.level, t.col, t.row = l, col, row
-						todo <- t // has room for all
+						todo <- t // does not block: the buffer is large enough for all
 						order <- t
 					case <-ctx.Done():
 						return

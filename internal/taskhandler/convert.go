@@ -86,7 +86,7 @@ func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any,
 	cl := h.claims.begin(st.ID)
 	defer h.claims.end(cl)
 	r, err := convert.File(ctx, in, hidden, convert.Options{
-		Force: true, Expansion: expansion, Room: h.checkSpace(ctx, st, managed.Incoming, cl),
+		Force: true, Expansion: expansion, CheckSpace: h.checkSpace(ctx, st, managed.Incoming, cl),
 		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, folder str
 	if reserve == 0 {
 		reserve = defaultReserve
 	}
-	dir := folderOf(st, folder)
+	dir := filepath.Dir(st.File(folder + "x")) // folder is a prefix of paths
 	return func(written, more int64) error {
 		if err := h.withinQuota(ctx, cl, written, more); err != nil {
 			return err
@@ -130,7 +130,7 @@ func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, folder str
 			return err
 		}
 		if free-reserve < more {
-			return fmt.Errorf("%w: about %d more bytes are needed, and its disk has %d besides the %d that stay free", errNoRoom, more, max(0, free-reserve), reserve)
+			return fmt.Errorf("%w: about %d more bytes are needed, and its disk has %d besides the %d that stay free", errNoSpace, more, max(0, free-reserve), reserve)
 		}
 		return nil
 	}
@@ -145,13 +145,13 @@ func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int
 	}
 	left, ok := h.claims.claim(cl, written+more, written+min(more, claimStep), st.Quota-st.Bytes)
 	if !ok {
-		return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d beside other conversions: delete slides, or raise the quota", errNoRoom, written+more, max(0, left))
+		return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d beside other conversions: delete slides, or raise the quota", errNoSpace, written+more, max(0, left))
 	}
 	return nil
 }
 
-// errNoRoom reports that a store has no space for a pyramid.
-var errNoRoom = errors.New("not enough space in the store")
+// errNoSpace reports that a store has no space for a pyramid.
+var errNoSpace = errors.New("not enough space in the store")
 
 // sameBytes reports whether err is that an identical pyramid exists, from a conversion that
 // was interrupted after writing it.

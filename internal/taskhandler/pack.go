@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -139,7 +138,7 @@ func isUnsupported(err error) bool {
 
 // stopsPacking reports whether an error concerns all images of a store.
 func stopsPacking(err error) bool {
-	for _, e := range []error{source.ErrNoRoot, source.ErrUnavailable, managed.ErrFull, errNoRoom, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld} {
+	for _, e := range []error{source.ErrNoRoot, source.ErrUnavailable, managed.ErrFull, errNoSpace, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -175,9 +174,9 @@ func (p *packing) one(ctx context.Context, id string) (r pack.Result, err error)
 	}
 	cl := p.h.claims.begin(p.to.ID)
 	defer p.h.claims.end(cl)
-	room := p.h.checkSpace(ctx, p.to, managed.Staging, cl)
+	space := p.h.checkSpace(ctx, p.to, managed.Staging, cl)
 	_, err = p.h.Syncer.Adopt(ctx, id, p.from.ID, p.to, managed.Adoption{Write: func(ctx context.Context, im *catalog.Image, f *os.File) (string, error) {
-		if err := room(0, im.Identity.Size); err != nil {
+		if err := space(0, im.Identity.Size); err != nil {
 			return "", err
 		}
 		o, err := p.open(ctx, im)
@@ -185,7 +184,7 @@ func (p *packing) one(ctx context.Context, id string) (r pack.Result, err error)
 			return "", err
 		}
 		defer o.Close() //nolint:errcheck // only read
-		r, err = pack.Write(ctx, o.Slide, f, pack.Options{ID: im.ID, Name: im.FileName, DamagedAsBackground: p.a.Damaged, Room: room, Progress: p.progress})
+		r, err = pack.Write(ctx, o.Slide, f, pack.Options{ID: im.ID, Name: im.FileName, DamagedAsBackground: p.a.Damaged, CheckSpace: space, Progress: p.progress})
 		if err != nil {
 			return "", err
 		}
@@ -230,6 +229,3 @@ func (p *packing) unchanged(ctx context.Context, im *catalog.Image) error {
 	}
 	return o.Close()
 }
-
-// folderOf returns the folder of a managed store with that prefix of paths.
-func folderOf(st *catalog.Store, prefix string) string { return filepath.Dir(st.File(prefix + "x")) }

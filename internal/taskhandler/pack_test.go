@@ -201,7 +201,7 @@ func TestPackRefuses(t *testing.T) {
 	if _, err := s.Catalog.Stores.Update(t.Context(), s.to.ID, func(st *catalog.Store) error { st.Quota = 10; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.run(task.Args{Store: s.from.ID, Into: s.to.ID, Image: id}); !errors.Is(err, errNoRoom) {
+	if _, err := s.run(task.Args{Store: s.from.ID, Into: s.to.ID, Image: id}); !errors.Is(err, errNoSpace) {
 		t.Errorf("over the quota: %v", err)
 	}
 	if _, err := s.Catalog.Stores.Update(t.Context(), s.to.ID, func(st *catalog.Store) error { st.Quota = 0; return nil }); err != nil {

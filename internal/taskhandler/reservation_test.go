@@ -42,7 +42,7 @@ func TestConversionsShareQuota(t *testing.T) {
 		written[n%2] += step
 		refused = checks[n%2](written[n%2], step)
 	}
-	if total := written[0] + written[1]; !errors.Is(refused, errNoRoom) || total > st.Quota || total < st.Quota*3/4 {
+	if total := written[0] + written[1]; !errors.Is(refused, errNoSpace) || total > st.Quota || total < st.Quota*3/4 {
 		t.Errorf("%d of %d bytes were written, then %v", total, st.Quota, refused)
 	}
 
@@ -59,8 +59,8 @@ func TestConversionsShareQuota(t *testing.T) {
 	w.claims.end(first)
 	third := w.claims.begin(st.ID)
 	fits := w.checkSpace(t.Context(), st, managed.Incoming, third)
-	if err := fits(0, 20<<20); !errors.Is(err, errNoRoom) {
-		t.Errorf("beside a pyramid that was not imported: %v, want %v", err, errNoRoom)
+	if err := fits(0, 20<<20); !errors.Is(err, errNoSpace) {
+		t.Errorf("beside a pyramid that was not imported: %v, want %v", err, errNoSpace)
 	}
 	if err := os.Remove(out); err != nil {
 		t.Fatal(err)
