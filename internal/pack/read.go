@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/internal/slideatlas"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -115,8 +115,8 @@ func (p *packer) readTile(ctx context.Context, t *tile) {
 // pad makes a tile that was cut as large as the others, given where it begins in them. Its
 // pixels stay the same, unless it has to be decoded.
 func (t *tile) pad(ctx context.Context, side int, at image.Point) error {
-	b, err := render.PadJPEG(t.data, side, side)
-	if errors.Is(err, render.ErrNotLossless) || at != (image.Point{}) {
+	b, err := jpeg.Pad(t.data, side, side)
+	if errors.Is(err, jpeg.ErrNotLossless) || at != (image.Point{}) {
 		b, err = repaint(ctx, t.data, side, at)
 		if err == nil {
 			t.kind, _, _, err = kindOf(b)

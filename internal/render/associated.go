@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -62,7 +63,7 @@ func decodePiece(ctx context.Context, data []byte, p *slide.AssociatedImage, row
 		return Decode(ctx, data, p.Layout, p.TileWidth, rows)
 	}
 	if p.Layout.Codec == slide.JPEG && h < rows {
-		if head, err := readHeader(data); err == nil && head.height == rows {
+		if head, err := jpeg.ReadHeader(data); err == nil && head.Height == rows {
 			h = rows
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -108,8 +109,8 @@ func TestThumbnail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h, err := readHeader(b); err != nil || h.width != tt.want.X || h.height != tt.want.Y {
-			t.Errorf("%d×%d: a JPEG of %d×%d, error %v", tt.maxW, tt.maxH, h.width, h.height, err)
+		if h, err := jpeg.ReadHeader(b); err != nil || h.Width != tt.want.X || h.Height != tt.want.Y {
+			t.Errorf("%d×%d: a JPEG of %d×%d, error %v", tt.maxW, tt.maxH, h.Width, h.Height, err)
 		}
 	}
 	if _, err := Thumbnail(context.Background(), s, 0, 10, rust); err == nil {
@@ -275,7 +276,7 @@ func TestPreviewRefuses(t *testing.T) {
 			t.Errorf("height %d: no error", height)
 		}
 	}
-	broken := append(bytes.Clone(macro[:len(macro)/2]), 0xff, markEOI)
+	broken := append(bytes.Clone(macro[:len(macro)/2]), 0xff, jpeg.MarkEOI)
 	for _, p := range []testPhilips{{macro: broken}, {label: broken}, {macro: macro, label: broken}} {
 		if b, err := Preview(context.Background(), openSlide(t, &p, level), 100); err == nil {
 			t.Errorf("%d bytes of a damaged image, and no error", len(b))
@@ -291,7 +292,7 @@ func TestPreviewOfRibbon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, err := readHeader(b); err != nil || h.width != 2000 || h.height != 500 {
-		t.Errorf("a JPEG of %d×%d, error %v", h.width, h.height, err)
+	if h, err := jpeg.ReadHeader(b); err != nil || h.Width != 2000 || h.Height != 500 {
+		t.Errorf("a JPEG of %d×%d, error %v", h.Width, h.Height, err)
 	}
 }

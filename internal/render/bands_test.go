@@ -7,6 +7,8 @@ import (
 	"image"
 	"io"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 // readBands decodes all bands into one image.
@@ -41,20 +43,19 @@ func TestBands(t *testing.T) {
 	samplings := [][]int{{0x11}, {0x11, 0x11, 0x11}, {0x22, 0x11, 0x11}, {0x21, 0x11, 0x11}, {0x12, 0x11, 0x11}, {0x11, 0x11, 0x11, 0x11}}
 	for _, sampling := range samplings {
 		for _, size := range []image.Point{{1, 1}, {17, 9}, {40, 300}, {333, 517}} {
-			j := codedJPEG{w: size.X, h: size.Y, sampling: sampling, seed: 7}
+			j := jpegtest.JPEG{W: size.X, H: size.Y, Sampling: sampling, Seed: 7}
 			if len(sampling) == 4 {
-				j.head = adobe(2)
+				j.Head = jpegtest.Adobe(2)
 			}
-			data := j.encode()
+			data := j.Encode()
 			want, err := DecodeJPEG(t.Context(), data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := NewBands(t.Context(), iotestOneByte{bytes.NewReader(data)})
+			b, err := newBands(t.Context(), iotestOneByte{bytes.NewReader(data)}, 3)
 			if err != nil {
 				t.Fatalf("%x %v: %v", sampling, size, err)
 			}
-			b.step = 3
 			y := 0
 			for {
 				band, err := b.Next()
@@ -88,8 +89,8 @@ type iotestOneByte struct{ r io.Reader }
 func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 7)]) }
 
 func TestBandsCutOff(t *testing.T) {
-	j := codedJPEG{w: 100, h: 200, sampling: []int{0x22, 0x11, 0x11}, seed: 3}
-	data := j.encode()
+	j := jpegtest.JPEG{W: 100, H: 200, Sampling: []int{0x22, 0x11, 0x11}, Seed: 3}
+	data := j.Encode()
 	for n := range len(data) - 8 {
 		if n%37 != 0 && n > 700 {
 			continue
@@ -101,10 +102,10 @@ func TestBandsCutOff(t *testing.T) {
 }
 
 func FuzzBands(f *testing.F) {
-	for i, tt := range cropCases {
-		j := tt.jpeg
-		j.w, j.h, j.seed = 24, 60, uint64(i)
-		f.Add(j.encode())
+	for i, tt := range jpegtest.Cases {
+		j := tt.JPEG
+		j.W, j.H, j.Seed = 24, 60, uint64(i)
+		f.Add(j.Encode())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := NewBands(t.Context(), bytes.NewReader(data))

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
 var (
 	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
 	// memory than decoding may use.
-	ErrTooLarge = errors.New("too large to be decoded")
+	ErrTooLarge = jpeg.ErrTooLarge
 	// ErrBusy reports that memory for decoding was in use for the whole time the caller was
 	// willing to wait.
 	ErrBusy = errors.New("other images use all memory for decoding")

@@ -13,24 +13,25 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // coefficients returns a progressive JPEG of w × h pixels and the given number of
 // components. All pixels are the same, so that each block takes one bit.
 func coefficients(w, h, components int, sampling byte) []byte {
-	b := []byte{0xff, markSOI, 0xff, markDQT, 0, 67, 0}
+	b := []byte{0xff, jpeg.MarkSOI, 0xff, jpeg.MarkDQT, 0, 67, 0}
 	b = append(b, bytes.Repeat([]byte{1}, 64)...)
-	b = append(b, 0xff, markSOF2, 0, byte(8+3*components), 8, byte(h>>8), byte(h), byte(w>>8), byte(w), byte(components))
+	b = append(b, 0xff, jpeg.MarkSOF2, 0, byte(8+3*components), 8, byte(h>>8), byte(h), byte(w>>8), byte(w), byte(components))
 	for i := range components {
 		b = append(b, byte(i+1), 0x11, 0)
 		if i == 0 {
 			b[len(b)-2] = sampling
 		}
 	}
-	b = append(b, 0xff, markDHT, 0, 20, 0, 1)
+	b = append(b, 0xff, jpeg.MarkDHT, 0, 20, 0, 1)
 	b = append(b, make([]byte, 16)...) // the code 0 is a difference of 0
-	b = append(b, 0xff, markSOS, 0, byte(6+2*components), byte(components))
+	b = append(b, 0xff, jpeg.MarkSOS, 0, byte(6+2*components), byte(components))
 	for i := range components {
 		b = append(b, byte(i+1), 0)
 	}
@@ -41,7 +42,7 @@ func coefficients(w, h, components int, sampling byte) []byte {
 	}
 	units := ((w + 8*across - 1) / (8 * across)) * ((h + 8*down - 1) / (8 * down))
 	b = append(b, make([]byte, (units*(across*down+components-1)+7)/8)...)
-	return append(b, 0xff, markEOI)
+	return append(b, 0xff, jpeg.MarkEOI)
 }
 
 // allocated returns the number of bytes that f allocates.

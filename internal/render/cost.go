@@ -1,21 +1,17 @@
 package render
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"image"
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 const (
-	// maxProgressive limits the pixels of a JPEG that is held as coefficients: a
-	// progressive one, or one with a separate scan for each colour. Each pixel takes up to
-	// 27 bytes.
-	maxProgressive = 16 << 20
 	// maxAssociated limits the pixels of labels, macros and other associated images, which
 	// are a few hundred to four thousand pixels wide.
 	maxAssociated = 16 << 20
@@ -45,33 +41,27 @@ func Discard(ctx context.Context, img *image.RGBA) {
 	}
 }
 
-// buffered reports whether decoding needs all coefficients of the JPEG in memory before it
-// returns the first pixel.
-func (h *header) buffered() bool {
-	return h.frame == markSOF2 || len(h.scan) > 0 && int(h.scan[0]) < len(h.components)
-}
-
-// cost returns an upper bound of the memory for decoding in bytes, including the resulting
+// jpegCost returns an upper bound of the memory for decoding in bytes, including the resulting
 // image. It is that of Go's decoder, which takes more than libjpeg-turbo: a plane of
 // complete MCUs for each component, and four bytes for each coefficient that is buffered.
-func (h *header) cost() int64 {
+func jpegCost(h *jpeg.Header) int64 {
 	across, down, units := 1, 1, 0
-	for _, c := range h.components {
-		across, down = max(across, c.h), max(down, c.v)
-		units += c.h * c.v
+	for _, c := range h.Components {
+		across, down = max(across, c.H), max(down, c.V)
+		units += c.H * c.V
 	}
-	mcus := int64((h.width+8*across-1)/(8*across)) * int64((h.height+8*down-1)/(8*down))
-	n := mcus * 64 * int64(across*down*len(h.components))
-	if h.buffered() {
+	mcus := int64((h.Width+8*across-1)/(8*across)) * int64((h.Height+8*down-1)/(8*down))
+	n := mcus * 64 * int64(across*down*len(h.Components))
+	if h.Buffered() {
 		n += mcus * 64 * 4 * int64(units)
 	}
-	if len(h.components) != 1 { // RGB and CMYK are decoded to images of their own
-		n += int64(4*h.width) * int64(h.height)
+	if len(h.Components) != 1 { // RGB and CMYK are decoded to images of their own
+		n += int64(4*h.Width) * int64(h.Height)
 	}
-	if len(h.components) == 4 {
-		n += int64(4*h.width) * int64(h.height)
+	if len(h.Components) == 4 {
+		n += int64(4*h.Width) * int64(h.Height)
 	}
-	return n + pictureCost(h.width, h.height)
+	return n + pictureCost(h.Width, h.Height)
 }
 
 // webpCost returns an upper bound of the memory for decoding a WebP, without the image.
@@ -119,19 +109,14 @@ func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.As
 func checkAssociated(p *slide.AssociatedImage) error {
 	w, h := p.Width, p.Height
 	if b := p.JPEG(); b != nil {
-		head, err := parseHeader(b)
+		head, err := jpeg.ParseHeader(b)
 		if err != nil {
 			return err
 		}
-		w, h = head.width, head.height
+		w, h = head.Width, head.Height
 	}
 	if int64(w)*int64(h) > maxAssociated {
 		return fmt.Errorf("%w: an associated image of %d×%d pixels: at most %d pixels are read", ErrTooLarge, w, h, maxAssociated)
 	}
 	return nil
-}
-
-// scanCount returns the number of scans of a JPEG whose first one has its pixels at body.
-func scanCount(data []byte, body int) int {
-	return bytes.Count(data[body:], []byte{0xff, markSOS}) + 1
 }

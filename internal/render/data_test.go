@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 // TestFilesOfOthers renders images of every slide in the test data that was written by
@@ -64,15 +66,15 @@ func checkSlide(t *testing.T, s *slide.Slide) {
 		if _, err := DecodeJPEG(t.Context(), b); err != nil {
 			t.Errorf("zoom %d: %v", z, err)
 		}
-		whole, err := jpeg.Decode(bytes.NewReader(b))
+		whole, err := stdjpeg.Decode(bytes.NewReader(b))
 		if err != nil {
 			t.Errorf("zoom %d: %v", z, err)
 			continue
 		}
 		w, h := min(zoom.Width, whole.Bounds().Dx()-3), min(zoom.Height, whole.Bounds().Dy()-20)
-		crop, err := CropJPEG(b, w, h)
+		crop, err := jpeg.Crop(b, w, h)
 		if err == nil {
-			err = sameCrop(whole, crop, w, h)
+			err = jpegtest.SameCrop(whole, crop, w, h)
 		}
 		if err != nil {
 			t.Errorf("zoom %d cropped to %d×%d: %v", z, w, h, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 const decodeW, decodeH = 5, 3
@@ -92,19 +93,24 @@ func compress(t testing.TB, codec slide.Codec, b []byte) []byte {
 // lzwOf writes b as TIFF LZW without compressing it: a clear code, codes of 9 bits, and
 // another clear code before they would become longer.
 func lzwOf(b []byte) []byte {
-	w := bitWriter{}
 	const clearCode, endCode = 256, 257
-	w.put(clearCode, 9)
+	var out []byte
+	acc, n := 0, 0
+	put := func(code int) {
+		acc, n = acc<<9&0xffff|code, n+9
+		for ; n >= 8; n -= 8 {
+			out = append(out, byte(acc>>(n-8)))
+		}
+	}
+	put(clearCode)
 	for i, v := range b {
 		if i > 0 && i%200 == 0 {
-			w.put(clearCode, 9)
+			put(clearCode)
 		}
-		w.put(uint64(v), 9)
+		put(int(v))
 	}
-	w.put(endCode, 9)
-	out := w.end()
-	out = out[:len(out)-2] // EOI
-	return bytes.ReplaceAll(out, []byte{0xff, 0}, []byte{0xff})
+	put(endCode)
+	return append(out, byte(acc<<(8-n)))
 }
 
 func decodeCases(t testing.TB) []decodeCase {
@@ -265,7 +271,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"zstd cut off", zstandard[:len(zstandard)/2], codec(slide.Zstd), 64, 64, false, "zstd"},
 		{"zstd, wrong checksum", append(bytes.Clone(zstandard[:len(zstandard)-1]), zstandard[len(zstandard)-1]^1), codec(slide.Zstd), 64, 64, false, "zstd"},
 		{"LZW cut off", zipped[:len(zipped)/2], codec(slide.LZW), 64, 64, false, "unexpected EOF"},
-		{"JPEG of another size", codedJPEG{w: 64, h: 64, sampling: []int{0x11}}.encode(), codec(slide.JPEG), 64, 32, false, "64×64"},
+		{"JPEG of another size", jpegtest.JPEG{W: 64, H: 64, Sampling: []int{0x11}}.Encode(), codec(slide.JPEG), 64, 32, false, "64×64"},
 		{"not a JPEG", raw, codec(slide.JPEG), 64, 64, false, "does not begin"},
 	}
 	for _, tt := range tests {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"image"
+
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
 const defaultQuality = 85
@@ -12,7 +14,7 @@ const defaultQuality = 85
 type jpegCodec struct {
 	name   string
 	blends bool // chroma of lower resolution is blended with its neighbours, also those above and below
-	decode func(data []byte, h *header) (*image.RGBA, error)
+	decode func(data []byte, h *jpeg.Header) (*image.RGBA, error)
 	encode func(img *image.RGBA, quality int) ([]byte, error)
 }
 
@@ -28,11 +30,11 @@ type jpegCodec struct {
 // progressive one, may have 16 million pixels. The error for larger images is
 // [ErrTooLarge].
 func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
-	h, err := readHeader(data)
+	h, err := jpeg.ReadHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	cost := h.cost()
+	cost := jpegCost(h)
 	if err := Take(ctx, cost); err != nil {
 		return nil, err
 	}
@@ -42,8 +44,8 @@ func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 		return nil, err
 	}
 	Give(ctx, cost-pictureCost(img.Rect.Dx(), img.Rect.Dy()))
-	if img.Rect.Dx() != h.width || img.Rect.Dy() != h.height {
-		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", h.width, h.height, img.Rect)
+	if img.Rect.Dx() != h.Width || img.Rect.Dy() != h.Height {
+		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", h.Width, h.Height, img.Rect)
 	}
 	return img, nil
 }

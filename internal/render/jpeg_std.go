@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
+
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
 // jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail. Go's encoder does
@@ -14,13 +16,13 @@ const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x
 
 var stdJPEG = jpegCodec{name: "Go image/jpeg", decode: stdDecode, encode: stdEncode}
 
-func stdDecode(data []byte, h *header) (*image.RGBA, error) {
-	if h.adobe > 0 && h.calledRGB() {
+func stdDecode(data []byte, h *jpeg.Header) (*image.RGBA, error) {
+	if h.Adobe > 0 && h.CalledRGB() {
 		// Like libjpeg, give the Adobe marker precedence over the component names. Go's
 		// decoder does so if the stream is JFIF.
 		data = append([]byte(jfif), data[2:]...)
 	}
-	src, err := jpeg.Decode(bytes.NewReader(data))
+	src, err := stdjpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("JPEG of %d bytes: %w", len(data), err)
 	}
@@ -37,7 +39,7 @@ func stdEncode(img *image.RGBA, quality int) ([]byte, error) {
 	var buf bytes.Buffer
 	buf.Grow(len(jfif) + img.Rect.Dx()*img.Rect.Dy()/8)
 	buf.WriteString(jfif)
-	if err := jpeg.Encode(&afterSOI{w: &buf}, img, &jpeg.Options{Quality: quality}); err != nil {
+	if err := stdjpeg.Encode(&afterSOI{w: &buf}, img, &stdjpeg.Options{Quality: quality}); err != nil {
 		return nil, fmt.Errorf("cannot encode a JPEG: %w", err)
 	}
 	return buf.Bytes(), nil

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 const jfifHead = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
@@ -31,13 +33,13 @@ func TestDecodeJPEGColours(t *testing.T) {
 		{"nothing said", "", "", three, ycc},
 		{"nothing said, ids 0 1 2", "", "\x00\x01\x02", three, ycc},
 		{"JFIF", jfifHead, "", three, ycc},
-		{"Adobe YCbCr", adobe(1), "", three, ycc},
-		{"Adobe RGB", adobe(0), "", three, rgb},
-		{"Adobe RGB, subsampled", adobe(0), "", []int{0x22, 0x11, 0x11}, rgb},
+		{"Adobe YCbCr", jpegtest.Adobe(1), "", three, ycc},
+		{"Adobe RGB", jpegtest.Adobe(0), "", three, rgb},
+		{"Adobe RGB, subsampled", jpegtest.Adobe(0), "", []int{0x22, 0x11, 0x11}, rgb},
 		{"ids RGB", "", "RGB", three, rgb},
 		{"JFIF and ids RGB", jfifHead, "RGB", three, ycc},
-		{"JFIF and Adobe RGB", jfifHead + adobe(0), "", three, ycc},
-		{"Adobe YCbCr and ids RGB", adobe(1), "RGB", three, ycc},
+		{"JFIF and Adobe RGB", jfifHead + jpegtest.Adobe(0), "", three, ycc},
+		{"Adobe YCbCr and ids RGB", jpegtest.Adobe(1), "RGB", three, ycc},
 		{"4:2:0", "", "", []int{0x22, 0x11, 0x11}, ycc},
 		{"4:2:2", "", "", []int{0x21, 0x11, 0x11}, ycc},
 		{"4:4:0", "", "", []int{0x12, 0x11, 0x11}, ycc},
@@ -45,13 +47,13 @@ func TestDecodeJPEGColours(t *testing.T) {
 		{"gray with factors of 2", "", "", []int{0x22}, color.RGBA{178, 178, 178, 255}},
 		// Adobe's inks are inverted: 255 means no ink. In YCCK, YCC is RGB, the inks its
 		// inverse.
-		{"Adobe CMYK", adobe(0), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{110, 36, 141, 255}},
-		{"Adobe YCCK", adobe(2), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{0, 77, 125, 255}},
+		{"Adobe CMYK", jpegtest.Adobe(0), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{110, 36, 141, 255}},
+		{"Adobe YCCK", jpegtest.Adobe(2), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{0, 77, 125, 255}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			j := codedJPEG{w: 40, h: 24, sampling: tt.sampling, ids: tt.ids, head: tt.head, flat: true, dc: dc}
-			got, err := DecodeJPEG(t.Context(), j.encode())
+			j := jpegtest.JPEG{W: 40, H: 24, Sampling: tt.sampling, IDs: tt.ids, Head: tt.head, Flat: true, DC: dc}
+			got, err := DecodeJPEG(t.Context(), j.Encode())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,12 +63,12 @@ func TestDecodeJPEGColours(t *testing.T) {
 }
 
 func TestDecodeJPEGRefuses(t *testing.T) {
-	good, err := stdEncode(tissue(128, 96, 1), 85)
+	good, err := stdEncode(jpegtest.Tissue(128, 96, 1), 85)
 	if err != nil {
 		t.Fatal(err)
 	}
-	scan := []byte{0xff, markSOS, 0, 12}
-	scans := append(replace(good, []byte{0xff, markSOF0}, []byte{0xff, markSOF2}), bytes.Repeat(scan, 200)...)
+	scan := []byte{0xff, jpeg.MarkSOS, 0, 12}
+	scans := append(jpegtest.Replace(good, []byte{0xff, jpeg.MarkSOF0}, []byte{0xff, jpeg.MarkSOF2}), bytes.Repeat(scan, 200)...)
 	tests := []struct {
 		name string
 		data []byte
@@ -77,13 +79,13 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 		{"PNG", []byte("\x89PNG\r\n\x1a\n"), "does not begin"},
 		{"cut off in the header", good[:100], "past the end"},
 		{"cut off in the pixels", good[:len(good)*2/3], "JPEG of"},
-		{"cut off in the pixels, with an end", append(bytes.Clone(good[:len(good)*2/3]), 0xff, markEOI), "JPEG of"},
+		{"cut off in the pixels, with an end", append(bytes.Clone(good[:len(good)*2/3]), 0xff, jpeg.MarkEOI), "JPEG of"},
 		{"pixels of zeros", append(bytes.Clone(good[:len(good)/2]), make([]byte, len(good)/2)...), "JPEG of"},
-		{"huge", replace(good, []byte{0, 96, 0, 128}, []byte{0xff, 0xff, 0xff, 0xff}), "pixels"},
-		{"as many pixels as are allowed", replace(good, []byte{0, 96, 0, 128}, []byte{0x1f, 0xff, 0x1f, 0xff}), "the file is incomplete"},
-		{"no pixels", replace(good, []byte{0, 96, 0, 128}, []byte{0, 0, 0, 128}), "pixels"},
+		{"huge", jpegtest.Replace(good, []byte{0, 96, 0, 128}, []byte{0xff, 0xff, 0xff, 0xff}), "pixels"},
+		{"as many pixels as are allowed", jpegtest.Replace(good, []byte{0, 96, 0, 128}, []byte{0x1f, 0xff, 0x1f, 0xff}), "the file is incomplete"},
+		{"no pixels", jpegtest.Replace(good, []byte{0, 96, 0, 128}, []byte{0, 0, 0, 128}), "pixels"},
 		{"scans without end", scans, "scans"},
-		{"5 colours", replace(good, []byte{0, 17, 8, 0, 96, 0, 128, 3}, []byte{0, 17, 8, 0, 96, 0, 128, 5}), "colours"},
+		{"5 colours", jpegtest.Replace(good, []byte{0, 17, 8, 0, 96, 0, 128, 3}, []byte{0, 17, 8, 0, 96, 0, 128, 5}), "colours"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,8 +103,8 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 // TestDecodersAgree compares the decoder in use with Go's, for colours that are not
 // subsampled: libjpeg blends subsampled ones, Go repeats them.
 func TestDecodersAgree(t *testing.T) {
-	j := codedJPEG{w: 96, h: 64, sampling: []int{0x11, 0x11, 0x11}}
-	data := j.encode()
+	j := jpegtest.JPEG{W: 96, H: 64, Sampling: []int{0x11, 0x11, 0x11}}
+	data := j.Encode()
 	got, err := DecodeJPEG(t.Context(), data)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +116,7 @@ func TestDecodersAgree(t *testing.T) {
 // decodeByGo decodes with Go, for tests that need chroma without blending.
 func decodeByGo(t testing.TB, data []byte) *image.RGBA {
 	t.Helper()
-	h, err := readHeader(data)
+	h, err := jpeg.ReadHeader(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,21 +134,21 @@ func TestEncodeJPEG(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := readHeader(b)
+		h, err := jpeg.ReadHeader(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range h.segments {
-			switch s.mark {
-			case markAPP0, markDQT, markDHT, markSOF0, markSOS:
+		for _, s := range h.Segments {
+			switch s.Mark {
+			case jpeg.MarkAPP0, jpeg.MarkDQT, jpeg.MarkDHT, jpeg.MarkSOF0, jpeg.MarkSOS:
 			default:
-				t.Errorf("quality %d: a segment %02X", quality, s.mark)
+				t.Errorf("quality %d: a segment %02X", quality, s.Mark)
 			}
 		}
-		if s := h.segments[0]; s.mark != markAPP0 || string(s.data[:5]) != "JFIF\x00" {
-			t.Errorf("quality %d: first segment %02X %q, want JFIF", quality, s.mark, s.data)
+		if s := h.Segments[0]; s.Mark != jpeg.MarkAPP0 || string(s.Data[:5]) != "JFIF\x00" {
+			t.Errorf("quality %d: first segment %02X %q, want JFIF", quality, s.Mark, s.Data)
 		}
-		if c := h.components; len(c) != 3 || c[0].h != 2 || c[0].v != 2 || c[1].h != 1 {
+		if c := h.Components; len(c) != 3 || c[0].H != 2 || c[0].V != 2 || c[1].H != 1 {
 			t.Errorf("quality %d: components %v, want 4:2:0", quality, c)
 		}
 		got, err := DecodeJPEG(t.Context(), b)
@@ -201,10 +203,10 @@ func TestBlank(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for i, tt := range cropCases {
-		j := tt.jpeg
-		j.w, j.h, j.seed = 24, 20, uint64(i)
-		f.Add(j.encode(), byte(0), byte(0), byte(0), byte(0), byte(24), byte(20))
+	for i, tt := range jpegtest.Cases {
+		j := tt.JPEG
+		j.W, j.H, j.Seed = 24, 20, uint64(i)
+		f.Add(j.Encode(), byte(0), byte(0), byte(0), byte(0), byte(24), byte(20))
 	}
 	for _, tt := range decodeCases(f) {
 		l := tt.layout
@@ -218,7 +220,7 @@ func FuzzDecode(f *testing.F) {
 		lay := fuzzLayout(codec, photometric, samples, form)
 		img, err := Decode(t.Context(), data, lay, int(w), int(h))
 		if err != nil {
-			if img != nil || errors.Is(err, ErrNotLossless) {
+			if img != nil || errors.Is(err, jpeg.ErrNotLossless) {
 				t.Fatalf("%v with error %v", img.Rect, err)
 			}
 			return
@@ -235,7 +237,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecodeJPEG(b *testing.B) {
-	data, err := stdEncode(tissue(512, 512, 1), 80)
+	data, err := stdEncode(jpegtest.Tissue(512, 512, 1), 80)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -251,7 +253,7 @@ func BenchmarkDecodeJPEG(b *testing.B) {
 }
 
 func BenchmarkEncodeJPEG(b *testing.B) {
-	img := tissue(512, 512, 1)
+	img := jpegtest.Tissue(512, 512, 1)
 	b.SetBytes(4 * 512 * 512)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
 // turboLibrary is the soname of libturbojpeg since version 1.3; all versions up to 3.1 have
@@ -85,8 +87,8 @@ func loadTurbo() (*turbo, error) {
 }
 
 // decode decodes data. Go converts CMYK, as libjpeg-turbo does not.
-func (t *turbo) decode(data []byte, h *header) (*image.RGBA, error) {
-	if len(h.components) == 4 {
+func (t *turbo) decode(data []byte, h *jpeg.Header) (*image.RGBA, error) {
+	if len(h.Components) == 4 {
 		return stdDecode(data, h)
 	}
 	handle, err := t.decompressors.get()
@@ -94,10 +96,10 @@ func (t *turbo) decode(data []byte, h *header) (*image.RGBA, error) {
 		return nil, err
 	}
 	defer t.decompressors.put(handle)
-	img := newPixels(h.width, h.height)
+	img := newPixels(h.Width, h.Height)
 	const flags = flagAccurateDCT | flagStopOnWarn | flagLimitScans
 	failed := t.decompress(handle, &data[0], uintptr(len(data)),
-		&img.Pix[0], int32(h.width), int32(img.Stride), int32(h.height), pixelRGBA, flags)
+		&img.Pix[0], int32(h.Width), int32(img.Stride), int32(h.Height), pixelRGBA, flags)
 	runtime.KeepAlive(data)
 	if failed != 0 {
 		recycle(img)

@@ -7,27 +7,19 @@
 package render
 
 import (
-	"errors"
-	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
-const (
-	// maxPixels limits every image that is decoded or rendered: 256 MiB of RGBA.
-	maxPixels = 64 << 20
-	// maxSide is the largest side a JPEG can have (ITU-T T.81 B.2.2).
-	maxSide = 65535
-)
+// maxPixels limits every image that is decoded or rendered.
+const maxPixels = jpeg.MaxPixels
 
-var (
-	// ErrUnsupported reports pixels that are stored in a way that is not supported.
-	ErrUnsupported = errors.New("unsupported")
-	// ErrNotLossless reports a JPEG that cannot be cropped without decoding it.
-	ErrNotLossless = errors.New("the JPEG cannot be cropped losslessly")
-)
+// ErrUnsupported reports pixels that are stored in a way that is not supported.
+var ErrUnsupported = jpeg.ErrUnsupported
 
 var white = color.RGBA{255, 255, 255, 255}
 
@@ -53,12 +45,7 @@ func Crop(img *image.RGBA, w, h int) *image.RGBA {
 }
 
 // checkSize rejects images that are empty or too large.
-func checkSize(w, h int) error {
-	if w < 1 || h < 1 || w > maxSide || h > maxSide || w*h > maxPixels {
-		return fmt.Errorf("%d×%d pixels: at least 1×1, at most %d a side and %d in all", w, h, maxSide, maxPixels)
-	}
-	return nil
-}
+func checkSize(w, h int) error { return jpeg.CheckSize(w, h) }
 
 // pixels pools images for reuse: tiles are all of one or two sizes, and a
 // tile's worth of fresh zeroed memory costs as much as halving it.

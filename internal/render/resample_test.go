@@ -4,6 +4,8 @@ import (
 	"image"
 	"image/color"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 func TestHalve(t *testing.T) {
@@ -56,7 +58,7 @@ func TestHalve(t *testing.T) {
 
 // TestHalveColours compares the result with a plain computation.
 func TestHalveColours(t *testing.T) {
-	src := tissue(64, 32, 3)
+	src := jpegtest.Tissue(64, 32, 3)
 	got := image.NewRGBA(image.Rect(0, 0, 32, 16))
 	halve(got, image.Point{}, src, 64, 32)
 	want := image.NewRGBA(got.Rect)
@@ -74,7 +76,7 @@ func TestHalveColours(t *testing.T) {
 // TestShrinker cuts an image into pieces and compares the result with the mean of each
 // area.
 func TestShrinker(t *testing.T) {
-	src := tissue(97, 61, 4)
+	src := jpegtest.Tissue(97, 61, 4)
 	for _, size := range []image.Point{{97, 61}, {96, 60}, {50, 61}, {33, 20}, {7, 5}, {1, 1}} {
 		s, err := newShrinker(t.Context(), 97, 61, size.X, size.Y)
 		if err != nil {
@@ -139,7 +141,7 @@ func TestScaleUp(t *testing.T) {
 
 // BenchmarkHalve halves a tile of 512 pixels. Bytes are pixels read.
 func BenchmarkHalve(b *testing.B) {
-	src, dst := tissue(512, 512, 1), image.NewRGBA(image.Rect(0, 0, 256, 256))
+	src, dst := jpegtest.Tissue(512, 512, 1), image.NewRGBA(image.Rect(0, 0, 256, 256))
 	b.SetBytes(4 * 512 * 512)
 	for b.Loop() {
 		halve(dst, image.Point{}, src, 512, 512)

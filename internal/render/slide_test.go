@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -121,7 +122,7 @@ func (l *testLevel) tiles(t testing.TB) [][]byte {
 			}
 			b := l.encode(t, img)
 			if l.damage != nil && l.damage(col, row) {
-				b = append(b[:len(b)/2], 0xff, markEOI)
+				b = append(b[:len(b)/2], 0xff, jpeg.MarkEOI)
 			}
 			all = append(all, b)
 		}

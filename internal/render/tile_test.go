@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 var (
@@ -35,7 +36,7 @@ func halvings(img *image.RGBA) []*image.RGBA {
 // 0, halved. The levels are not compressed.
 func TestTile(t *testing.T) {
 	const tile = 64
-	pictures := halvings(tissue(301, 203, 1))
+	pictures := halvings(jpegtest.Tissue(301, 203, 1))
 	level := func(halvings, tile int) testLevel {
 		return testLevel{picture: pictures[halvings], tile: tile, raw: true, padding: poison}
 	}
@@ -258,7 +259,7 @@ func TestDerivedTileConcurrently(t *testing.T) {
 // is the most expensive usual case: the smallest level of the file is too large for the
 // viewer. Bytes are pixels rendered.
 func BenchmarkMakeTile(b *testing.B) {
-	s := openSlide(b, nil, testLevel{picture: tissue(1024, 1024, 1), tile: 512})
+	s := openSlide(b, nil, testLevel{picture: jpegtest.Tissue(1024, 1024, 1), tile: 512})
 	b.SetBytes(4 * 512 * 512)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -370,8 +371,8 @@ func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 		w, h = min(w, level.Width-m.X*level.TileWidth), min(h, level.Height-m.Y*level.TileHeight)
 	}
 	if w == m.Width && h == m.Height {
-		cut, err := render.CropJPEG(b, w, h)
-		if !errors.Is(err, render.ErrNotLossless) {
+		cut, err := jpeg.Crop(b, w, h)
+		if !errors.Is(err, jpeg.ErrNotLossless) {
 			return cut, err
 		}
 	}
@@ -385,7 +386,7 @@ func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 
 // edgeOf crops tile b of a pyramid, which may be cut already.
 func (k *Renderer) edgeOf(ctx context.Context, m *tile.RenderRequest, b []byte) ([]byte, error) {
-	if cut, err := render.CropJPEG(b, m.Width, m.Height); err == nil {
+	if cut, err := jpeg.Crop(b, m.Width, m.Height); err == nil {
 		return cut, nil
 	}
 	img, err := render.Pixels(ctx, m.Slide, m.Zoom, m.X, m.Y, render.Options{Background: m.Background})

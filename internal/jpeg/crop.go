@@ -1,4 +1,4 @@
-package render
+package jpeg
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// CropJPEG returns the top left w × h pixels of a JPEG without loss: it copies the
+// Crop returns the top left w × h pixels of a JPEG without loss: it copies the
 // compressed coefficients instead of decoding them to pixels. It can only remove complete
 // blocks (MCUs of 8 or 16 pixels a side) at the right and at the bottom. If there is
 // nothing to remove it returns data itself.
@@ -19,15 +19,15 @@ import (
 // ones of 8 bits with Huffman codes and a single scan, and for irregular ones that decoders
 // interpret differently; these must be decoded. Any other error means that the JPEG is
 // damaged, or smaller than w × h.
-func CropJPEG(data []byte, w, h int) ([]byte, error) {
-	head, err := readHeader(data)
+func Crop(data []byte, w, h int) ([]byte, error) {
+	head, err := ReadHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	if w < 1 || h < 1 || w > head.width || h > head.height {
-		return nil, fmt.Errorf("cannot crop a JPEG of %d×%d pixels to %d×%d", head.width, head.height, w, h)
+	if w < 1 || h < 1 || w > head.Width || h > head.Height {
+		return nil, fmt.Errorf("cannot crop a JPEG of %d×%d pixels to %d×%d", head.Width, head.Height, w, h)
 	}
-	if w == head.width && h == head.height {
+	if w == head.Width && h == head.Height {
 		return data, nil
 	}
 	c, err := newCropper(head, data, w, h)
@@ -63,12 +63,12 @@ type scanned struct {
 	written int // DC of the block written last
 }
 
-func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
-	if (head.frame != markSOF0 && head.frame != markSOF1) || head.bits != 8 {
-		return nil, fmt.Errorf("%w: JPEG of %d bits with marker %02X", ErrNotLossless, head.bits, head.frame)
+func newCropper(head *Header, data []byte, w, h int) (*cropper, error) {
+	if (head.Frame != MarkSOF0 && head.Frame != MarkSOF1) || head.Bits != 8 {
+		return nil, fmt.Errorf("%w: JPEG of %d bits with marker %02X", ErrNotLossless, head.Bits, head.Frame)
 	}
-	c := &cropper{interval: head.interval, until: head.interval}
-	c.in = bitReader{data: data, at: head.body}
+	c := &cropper{interval: head.Interval, until: head.Interval}
+	c.in = bitReader{data: data, at: head.Body}
 	order, err := c.addComponents(head)
 	if err != nil {
 		return nil, err
@@ -76,15 +76,15 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 	mcuW, mcuH := 8, 8
 	if len(order) > 1 { // with one colour the blocks are not interleaved, and an MCU is one block: A.2.2
 		for _, comp := range order {
-			mcuW, mcuH = max(mcuW, 8*comp.h), max(mcuH, 8*comp.v)
+			mcuW, mcuH = max(mcuW, 8*comp.H), max(mcuH, 8*comp.V)
 		}
 	}
 	c.mcuH = mcuH
-	c.columns = (head.width + mcuW - 1) / mcuW
+	c.columns = (head.Width + mcuW - 1) / mcuW
 	c.keepColumns = (w + mcuW - 1) / mcuW
 	c.keepRows = (h + mcuH - 1) / mcuH
 	for i, comp := range order {
-		n := comp.h * comp.v
+		n := comp.H * comp.V
 		if len(order) == 1 {
 			n = 1
 		}
@@ -95,27 +95,27 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 	if len(c.blocks) > 10 { // B.2.3
 		return nil, fmt.Errorf("%w: JPEG of %d blocks an MCU", ErrNotLossless, len(c.blocks))
 	}
-	kept := len(data) / head.height * min(h+mcuH, head.height)
+	kept := len(data) / head.Height * min(h+mcuH, head.Height)
 	c.out.data = make([]byte, 0, kept+1024)
 	c.writeHeader(head, w, h)
 	return c, nil
 }
 
 // addComponents reads the SOS segment (B.2.3) and returns its components in order.
-func (c *cropper) addComponents(head *header) ([]component, error) {
-	s := head.scan
+func (c *cropper) addComponents(head *Header) ([]Component, error) {
+	s := head.Scan
 	if len(s) < 1 || len(s) != 4+2*int(s[0]) {
 		return nil, errors.New("the JPEG is incomplete: it ends in its scan header")
 	}
-	if int(s[0]) != len(head.components) {
+	if int(s[0]) != len(head.Components) {
 		return nil, fmt.Errorf("%w: JPEG of more than one scan", ErrNotLossless)
 	}
-	var order []component
+	var order []Component
 	var tables [2][4]*decodeTable
 	var codes [4]*dcCodes
-	for i := range head.components {
+	for i := range head.Components {
 		id, dc, ac := s[1+2*i], s[2+2*i]>>4&3, s[2+2*i]&3
-		comp, ok := head.component(id)
+		comp, ok := head.Component(id)
 		if !ok {
 			return nil, fmt.Errorf("JPEG: the scan has component %d, which the frame does not have", id)
 		}
@@ -139,34 +139,34 @@ func (c *cropper) addComponents(head *header) ([]component, error) {
 
 // codesFor returns the codes of DC table t. An optimized table may lack codes for the new
 // differences; then the standard table replaces it.
-func (c *cropper) codesFor(head *header, t byte) *dcCodes {
+func (c *cropper) codesFor(head *Header, t byte) *dcCodes {
 	if codes := newDCCodes(head.huffman[0][t]); codes.complete() {
 		return codes
 	}
 	standard := standardDC[min(t, 1)]
-	head.segments = append(head.segments, segment{markDHT, append(append([]byte{t}, standard.counts...), standard.symbols...)})
+	head.Segments = append(head.Segments, Segment{MarkDHT, append(append([]byte{t}, standard.counts...), standard.symbols...)})
 	return newDCCodes(standard)
 }
 
 // writeHeader writes everything before the pixels: the tables, the frame with the new size,
 // and the marker that identifies the colours. An added table comes after the one that it
 // replaces.
-func (c *cropper) writeHeader(head *header, w, h int) {
-	out := append(c.out.data, 0xff, markSOI)
-	for _, s := range head.segments {
-		switch s.mark {
-		case markDQT, markDHT, markAPP0, markAPP2, markAPP14:
-			out = appendSegment(out, s.mark, s.data)
-		case head.frame:
-			out = appendSegment(out, s.mark, s.data)
-			size := out[len(out)-len(s.data)+1:]
+func (c *cropper) writeHeader(head *Header, w, h int) {
+	out := append(c.out.data, 0xff, MarkSOI)
+	for _, s := range head.Segments {
+		switch s.Mark {
+		case MarkDQT, MarkDHT, MarkAPP0, MarkAPP2, MarkAPP14:
+			out = AppendSegment(out, s.Mark, s.Data)
+		case head.Frame:
+			out = AppendSegment(out, s.Mark, s.Data)
+			size := out[len(out)-len(s.Data)+1:]
 			size[0], size[1], size[2], size[3] = byte(h>>8), byte(h), byte(w>>8), byte(w)
 		}
 	}
-	c.out.data = appendSegment(out, markSOS, head.scan)
+	c.out.data = AppendSegment(out, MarkSOS, head.Scan)
 }
 
-func appendSegment(out []byte, mark byte, data []byte) []byte {
+func AppendSegment(out []byte, mark byte, data []byte) []byte {
 	n := len(data) + 2
 	return append(append(out, 0xff, mark, byte(n>>8), byte(n)), data...)
 }
@@ -212,7 +212,7 @@ func (c *cropper) restart() error {
 		c.until--
 		return nil
 	}
-	if err := c.in.marker(byte(markRST0 + c.restarts&7)); err != nil {
+	if err := c.in.marker(byte(MarkRST0 + c.restarts&7)); err != nil {
 		return err
 	}
 	c.restarts++

@@ -1,4 +1,4 @@
-package render
+package jpeg
 
 import (
 	"encoding/binary"
@@ -254,5 +254,5 @@ func (w *bitWriter) end() []byte {
 	for ; w.n > 0; w.n -= 8 {
 		w.byte(byte(w.acc >> (w.n - 8)))
 	}
-	return append(w.data, 0xff, markEOI)
+	return append(w.data, 0xff, MarkEOI)
 }

@@ -1,4 +1,4 @@
-package render
+package jpeg
 
 import (
 	"bytes"
@@ -6,23 +6,25 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
-// TestPadJPEG pads each kind of JPEG: the picture stays as it is to the last bit, and the
+// TestPad pads each kind of JPEG: the picture stays as it is to the last bit, and the
 // blocks behind it are white.
-func TestPadJPEG(t *testing.T) {
-	for _, tt := range cropCases {
-		if tt.name == "CMYK" { // tiles never are
+func TestPad(t *testing.T) {
+	for _, tt := range jpegtest.Cases {
+		if tt.Name == "CMYK" { // tiles never are
 			continue
 		}
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			for i, size := range []struct{ w, h, toW, toH int }{{33, 47, 64, 64}, {64, 1, 64, 64}, {1, 64, 64, 64}, {16, 16, 48, 16}, {61, 43, 61, 100}} {
-				j := tt.jpeg
-				j.w, j.h, j.seed = size.w, size.h, uint64(i)
-				data := j.encode()
-				got, err := PadJPEG(data, size.toW, size.toH)
+				j := tt.JPEG
+				j.W, j.H, j.Seed = size.w, size.h, uint64(i)
+				data := j.Encode()
+				got, err := Pad(data, size.toW, size.toH)
 				if err != nil {
 					t.Fatalf("%+v: %v", size, err)
 				}
@@ -46,7 +48,7 @@ func TestPadJPEG(t *testing.T) {
 
 func decoded(t *testing.T, data []byte) image.Image {
 	t.Helper()
-	m, err := jpeg.Decode(bytes.NewReader(data))
+	m, err := stdjpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,16 +67,16 @@ func samePixels(t *testing.T, name string, a, b image.Image) {
 	}
 }
 
-func TestPadJPEGRefuses(t *testing.T) {
-	base := codedJPEG{sampling: []int{0x22, 0x11, 0x11}, w: 40, h: 40}
-	if _, err := PadJPEG(base.encode(), 30, 64); err == nil {
+func TestPadRefuses(t *testing.T) {
+	base := jpegtest.JPEG{Sampling: []int{0x22, 0x11, 0x11}, W: 40, H: 40}
+	if _, err := Pad(base.Encode(), 30, 64); err == nil {
 		t.Error("smaller than the picture")
 	}
-	progressive := bytes.Replace(base.encode(), []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1)
-	if _, err := PadJPEG(progressive, 64, 64); !errors.Is(err, ErrNotLossless) {
+	progressive := bytes.Replace(base.Encode(), []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1)
+	if _, err := Pad(progressive, 64, 64); !errors.Is(err, ErrNotLossless) {
 		t.Errorf("progressive: %v", err)
 	}
-	if _, err := PadJPEG(base.encode()[:300], 64, 64); err == nil {
+	if _, err := Pad(base.Encode()[:300], 64, 64); err == nil {
 		t.Error("a cut JPEG")
 	}
 }

@@ -1,36 +1,36 @@
-package render
+package jpeg
 
 import (
 	"fmt"
 	"math/bits"
 )
 
-// PadJPEG returns a JPEG of w × h pixels whose top left is data, without loss: it copies the
-// compressed coefficients instead of decoding them to pixels, as [CropJPEG] does. What is
+// Pad returns a JPEG of w × h pixels whose top left is data, without loss: it copies the
+// compressed coefficients instead of decoding them to pixels, as [Crop] does. What is
 // added at the right and at the bottom is white, from the next complete block on. If there is
 // nothing to add it returns data itself.
 //
-// The error is that of [CropJPEG]. It also wraps [ErrNotLossless] if the JPEG has no code for
+// The error is that of [Crop]. It also wraps [ErrNotLossless] if the JPEG has no code for
 // a block of one colour.
-func PadJPEG(data []byte, w, h int) ([]byte, error) {
-	head, err := readHeader(data)
+func Pad(data []byte, w, h int) ([]byte, error) {
+	head, err := ReadHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(w, h); err != nil {
+	if err := CheckSize(w, h); err != nil {
 		return nil, err
 	}
-	if w < head.width || h < head.height {
-		return nil, fmt.Errorf("cannot pad a JPEG of %d×%d pixels to %d×%d", head.width, head.height, w, h)
+	if w < head.Width || h < head.Height {
+		return nil, fmt.Errorf("cannot pad a JPEG of %d×%d pixels to %d×%d", head.Width, head.Height, w, h)
 	}
-	if w == head.width && h == head.height {
+	if w == head.Width && h == head.Height {
 		return data, nil
 	}
 	c, err := newCropper(head, data, w, h)
 	if err != nil {
 		return nil, err
 	}
-	p := padder{cropper: c, rows: (head.height + c.mcuH - 1) / c.mcuH}
+	p := padder{cropper: c, rows: (head.Height + c.mcuH - 1) / c.mcuH}
 	if err := p.addBlocks(head); err != nil {
 		return nil, err
 	}
@@ -55,26 +55,26 @@ type whiteBlock struct {
 }
 
 // addBlocks determines the white block of each component.
-func (p *padder) addBlocks(head *header) error {
+func (p *padder) addBlocks(head *Header) error {
 	p.blocks = map[*scanned]whiteBlock{}
 	steps := dcSteps(head)
 	for i := range p.scanned {
 		// The scan has the components in any order.
-		id, ac := head.scan[1+2*i], head.scan[2+2*i]&3
+		id, ac := head.Scan[1+2*i], head.Scan[2+2*i]&3
 		var b whiteBlock
 		var ok bool
 		if b.end, b.endLength, ok = endCode(head.huffman[1][ac]); !ok {
 			return fmt.Errorf("%w: no code ends a block", ErrNotLossless)
 		}
-		for j, c := range head.components {
-			if c.id != id {
+		for j, c := range head.Components {
+			if c.ID != id {
 				continue
 			}
-			step, ok := steps[c.id]
+			step, ok := steps[c.ID]
 			if !ok {
-				return fmt.Errorf("JPEG: component %d has no quantization table", c.id)
+				return fmt.Errorf("JPEG: component %d has no quantization table", c.ID)
 			}
-			if j == 0 || head.rgb() {
+			if j == 0 || head.RGB() {
 				// The samples are shifted by 128, and the DC is their mean times 8.
 				b.dc = (127*8 + step/2) / step
 			}
@@ -84,26 +84,26 @@ func (p *padder) addBlocks(head *header) error {
 	return nil
 }
 
-// rgb reports whether the components are red, green and blue for decoders: see
+// RGB reports whether the components are red, green and blue for decoders: see
 // [slide.Slide.AppendTile].
-func (h *header) rgb() bool {
-	if len(h.components) != 3 {
+func (h *Header) RGB() bool {
+	if len(h.Components) != 3 {
 		return false
 	}
-	for _, s := range h.segments {
-		if s.mark == markAPP0 && len(s.data) >= 5 && string(s.data[:5]) == "JFIF\x00" {
+	for _, s := range h.Segments {
+		if s.Mark == MarkAPP0 && len(s.Data) >= 5 && string(s.Data[:5]) == "JFIF\x00" {
 			return false
 		}
 	}
-	return h.adobe == 0 || h.adobe < 0 && h.calledRGB()
+	return h.Adobe == 0 || h.Adobe < 0 && h.CalledRGB()
 }
 
 // dcSteps returns the quantization step of the DC of each component, by its id (B.2.4.1).
-func dcSteps(head *header) map[byte]int {
+func dcSteps(head *Header) map[byte]int {
 	var tables [4]int
 	steps := map[byte]int{}
-	for _, s := range head.segments {
-		for b := s.data; s.mark == markDQT && len(b) > 1; {
+	for _, s := range head.Segments {
+		for b := s.Data; s.Mark == MarkDQT && len(b) > 1; {
 			n := 64 << min(b[0]>>4, 1)
 			if len(b) < 1+n {
 				break
@@ -114,9 +114,9 @@ func dcSteps(head *header) map[byte]int {
 			}
 			b = b[1+n:]
 		}
-		if s.mark == head.frame {
-			for i := 6; i+2 < len(s.data); i += 3 {
-				steps[s.data[i]] = int(s.data[i+2] & 3)
+		if s.Mark == head.Frame {
+			for i := 6; i+2 < len(s.Data); i += 3 {
+				steps[s.Data[i]] = int(s.Data[i+2] & 3)
 			}
 		}
 	}
