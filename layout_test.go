@@ -23,6 +23,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{".", "", ""},
 	{"tiff", "", ""},
 	{"slide", "tiff", ""},
+	{"internal/icc", "", ""},
 	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
 	{"internal/fsx", "", "golang.org/x/sys"},
 	{"internal/socket", "internal/fsx", ""},
