@@ -30,7 +30,12 @@ type fixture struct {
 
 // prepare writes the slide and extracts the tiles of level 0.
 func prepare(o *options) (*fixture, error) {
-	fx := &fixture{folder: filepath.Join(o.work, "slides"), tiles: filepath.Join(o.work, "tiles")}
+	return prepareIn(o.work, synth.Philips{Seed: 42, Width: o.width, Height: o.height, Big: true, Sparse: true, Label: true, Macro: true, Barcode: "B42"})
+}
+
+// prepareIn is prepare for a folder and a slide.
+func prepareIn(dir string, p synth.Philips) (*fixture, error) {
+	fx := &fixture{folder: filepath.Join(dir, "slides"), tiles: filepath.Join(dir, "tiles")}
 	for _, d := range []string{fx.folder, fx.tiles} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
@@ -38,7 +43,7 @@ func prepare(o *options) (*fixture, error) {
 	}
 	fx.slide = filepath.Join(fx.folder, "bench.tiff")
 	if _, err := os.Stat(fx.slide); err != nil {
-		if err := writeSlide(fx.slide, o.width, o.height, 0); err != nil {
+		if _, err := p.Write(fx.slide); err != nil {
 			return nil, err
 		}
 	}

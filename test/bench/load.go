@@ -40,11 +40,17 @@ func load(ctx context.Context, s *server, duration time.Duration, conns int, pin
 	if err := os.WriteFile(script, []byte(lua), 0o644); err != nil {
 		return round{}, err
 	}
+	return wrk(ctx, s, duration, conns, pin, script, s.paths, s.authorization)
+}
+
+// wrk requests from s for that duration what a script says.
+func wrk(ctx context.Context, s *server, duration time.Duration, conns int, pin, script string, scriptArgs ...string) (round, error) {
 	before, err := processorTime(s.pids)
 	if err != nil {
 		return round{}, err
 	}
-	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(conns), fmt.Sprintf("-d%ds", int(duration.Seconds())), "--latency", "--timeout", "20s", "-s", script, s.url, "--", s.paths, s.authorization}
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(conns), fmt.Sprintf("-d%ds", int(duration.Seconds())), "--latency", "--timeout", "20s", "-s", script, s.url, "--"}
+	args = append(args, scriptArgs...)
 	if pin != "" {
 		args = append([]string{"taskset", "-c", pin}, args...)
 	}
@@ -99,7 +105,7 @@ func parseLoad(out []byte, cpu time.Duration) (round, error) {
 }
 
 // processorTime returns the user and system time of processes, their threads, and their
-// child processes in the same process group.
+// child processes: those in the same process group, and those that they started in others.
 func processorTime(pids []int) (time.Duration, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -113,8 +119,9 @@ func processorTime(pids []int) (time.Duration, error) {
 		}
 		f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+		parent, _ := strconv.Atoi(string(f[1]))
 		group, _ := strconv.Atoi(string(f[2]))
-		if !slices.Contains(pids, pid) && !slices.Contains(pids, group) {
+		if !slices.Contains(pids, pid) && !slices.Contains(pids, parent) && !slices.Contains(pids, group) {
 			continue
 		}
 		for _, i := range []int{11, 12} { // utime, stime: proc(5), in ticks of 10 ms

@@ -14,6 +14,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +25,9 @@ import (
 type options struct {
 	bin      string
 	before   string
+	pure     string
+	pin      string
+	jp2k     string
 	out      string
 	work     string
 	rounds   int
@@ -37,7 +44,10 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin/ptiffstore", "program to measure")
-	flag.StringVar(&o.before, "before", "", "an older build of the program, to measure beside it in section fast")
+	flag.StringVar(&o.before, "before", "", "an older build of the program, to measure beside it in sections fast, render and thumbnails")
+	flag.StringVar(&o.pure, "pure", "", "build of the program in pure Go for sections render and thumbnails; built if empty and -bin has native codecs")
+	flag.StringVar(&o.jp2k, "jpeg2000", "", "slide in JPEG 2000 of section jpeg2000, which is left out without it")
+	flag.StringVar(&o.pin, "pin", "", "processor of the servers of section render; the client then gets the next one. Without it, all processors are shared.")
 	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "file to write the figures to")
 	flag.StringVar(&o.work, "work", "", "folder for slides and tiles; a temporary one if empty")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each server")
@@ -45,7 +55,7 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only this section: fast, access, slow, mongodb, open, memory, sync, catalog or soak; soak is run only so")
+	flag.StringVar(&o.only, "only", "", "run only these sections, separated by commas: fast, access, slow, render, thumbnails, jpeg2000, mongodb, open, memory, sync, catalog or soak; soak is run only so")
 	flag.DurationVar(&o.soak, "soak", 2*time.Minute, "length of section soak")
 	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
 	flag.IntVar(&o.images, "images", 1_000_000, "images in the catalog that is listed and searched")
@@ -98,6 +108,9 @@ func run(ctx context.Context, o *options) error {
 		{"fast", fastServers},
 		{"access", accessCost},
 		{"slow", slowServers},
+		{"render", renderedRegions},
+		{"thumbnails", thumbnails},
+		{"jpeg2000", jpeg2000Tiles},
 		{"mongodb", mongoTiles},
 		{"open", openings},
 		{"memory", manySlides},
@@ -106,13 +119,25 @@ func run(ctx context.Context, o *options) error {
 		{"soak", soaks},
 	}
 	for _, s := range sections {
-		if o.only != s.name && (o.only != "" || s.name == "soak") {
+		if named := slices.Contains(strings.Split(o.only, ","), s.name); !named && (o.only != "" || s.name == "soak") {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "bench:", s.name)
 		if err := s.run(ctx, o, r); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		if err := r.write(o.out); err != nil { // now, in case that a later section fails
+			return err
+		}
 	}
-	return r.write(o.out)
+	return nil
+}
+
+// clientPin returns the processor of the client if servers are pinned.
+func (o *options) clientPin() string {
+	n, err := strconv.Atoi(o.pin)
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa((n + 1) % runtime.NumCPU())
 }

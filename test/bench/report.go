@@ -26,7 +26,7 @@ the ratios. Figures are medians of the rounds. Each section has its date; do not
 
 // newReport reads the report of an earlier run.
 func newReport(o *options) (*report, error) {
-	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "mongodb", "open", "memory", "sync", "catalog", "soak"}}
+	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "render", "thumbnails", "jpeg2000", "mongodb", "open", "memory", "sync", "catalog", "soak"}}
 	b, err := os.ReadFile(o.out)
 	if os.IsNotExist(err) {
 		return r, nil
@@ -105,13 +105,13 @@ func (r *report) memory(slides, touches int, loaded, now, peak int64) {
 
 func (r *report) sync(s *syncing, h hashRate) {
 	pass, find := median(s.Passes), median(s.Finds)
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
+	whole := func(d time.Duration) string { return fmt.Sprintf("%.0f ms", ms(d)) }
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "## Synchronisation\n\nA folder of %s small slides, on SQLite; medians of %d turns. %s.\n\n", thousands(float64(s.Files)), len(s.Passes), machine())
 	b.WriteString("| work | figure |\n|---|---|\n")
 	fmt.Fprintf(&b, "| first scan: all files are new | %s slides a second |\n", thousands(float64(s.Files)/s.Import.Seconds()))
-	fmt.Fprintf(&b, "| `find -printf` of name, size and time | %s |\n", ms(find))
-	fmt.Fprintf(&b, "| scan without changes | %s, %.2f times find |\n", ms(pass), pass.Seconds()/find.Seconds())
+	fmt.Fprintf(&b, "| `find -printf` of name, size and time | %s |\n", whole(find))
+	fmt.Fprintf(&b, "| scan without changes | %s, %.2f times find |\n", whole(pass), pass.Seconds()/find.Seconds())
 	fmt.Fprintf(&b, "| maximum memory, first scan / without changes | %.0f MB / %.0f MB |\n", float64(s.ImportResident)/(1<<20), float64(s.Resident)/(1<<20))
 	fmt.Fprintf(&b, "| SHA-256 of a file of 1 GB, in the page cache | %.2f GB/s, %.2f times a loop of read and hash |\n", h.ours/1e9, h.ours/h.plain)
 	r.sections["sync"] = b.String()

@@ -9,9 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
 )
 
 // slowServers compares servers that decode every tile: Debian's iipsrv behind nginx, and
@@ -35,7 +32,7 @@ func slowServers(ctx context.Context, o *options, r *report) error {
 		return err
 	}
 	servers = append(servers, main)
-	iip, err := startIIP(ctx, o, fx)
+	iip, err := startIIP(ctx, o, fx, "")
 	if err != nil {
 		return err
 	}
@@ -53,84 +50,6 @@ func slowServers(ctx context.Context, o *options, r *report) error {
 	return nil
 }
 
-const iipBinary = "/usr/lib/iipimage-server/iipsrv.fcgi"
-
-// startIIP runs iipsrv as FastCGI behind nginx.
-func startIIP(ctx context.Context, o *options, fx *fixture) (*server, error) {
-	ng, err := startNginx(ctx, o, fx, "")
-	if err != nil {
-		return nil, err
-	}
-	sock := filepath.Join(o.work, "iip.sock")
-	os.Remove(sock)
-	// As FastCGI requires, the listening socket is file descriptor 0.
-	l, err := listenUnix(sock)
-	if err != nil {
-		ng.stop()
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, iipBinary)
-	cmd.Env = append(os.Environ(), "FILESYSTEM_PREFIX="+fx.folder+"/", "VERBOSITY=0", "MAX_IMAGE_CACHE_SIZE=0", "JPEG_QUALITY=80", "LOGFILE=/dev/null")
-	cmd.Stdin = l
-	if err := cmd.Start(); err != nil {
-		ng.stop()
-		return nil, err
-	}
-	l.Close()
-	s := &server{name: "iipsrv " + debianVersion("iipimage-server") + ", decoding", url: ng.url, pids: []int{cmd.Process.Pid, ng.pids[0]}}
-	s.stop = func() { cmd.Process.Kill(); cmd.Wait(); ng.stop() }
-	levels, err := iipLevels(ctx, ng.url)
-	if err != nil {
-		s.stop()
-		return nil, err
-	}
-	cols := fx.grid[0]
-	s.paths, err = fx.paths(o, "iip", func(x, y string) string {
-		var cx, cy int
-		fmt.Sscan(x, &cx)
-		fmt.Sscan(y, &cy)
-		return fmt.Sprintf("/fcgi?FIF=bench.tiff&JTL=%d,%d", levels-1, cy*cols+cx)
-	})
-	if err != nil {
-		s.stop()
-		return nil, err
-	}
-	return s, nil
-}
-
-func listenUnix(path string) (*os.File, error) {
-	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o777); err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), path), syscall.Listen(fd, 1024)
-}
-
-// iipLevels requests the number of resolutions, which also shows that iipsrv runs.
-func iipLevels(ctx context.Context, base string) (int, error) {
-	var last string
-	for range 50 {
-		b, err := getBody(ctx, base+"fcgi?FIF=bench.tiff&obj=Resolution-number")
-		var n int
-		if err == nil {
-			if _, err := fmt.Sscanf(strings.TrimSpace(string(b)), "Resolution-number:%d", &n); err == nil && n > 0 {
-				return n, nil
-			}
-			last = string(b)
-		} else {
-			last = err.Error()
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return 0, fmt.Errorf("iipsrv does not answer: %s", last)
-}
-
 func debianVersion(pkg string) string {
 	out, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", pkg).Output()
 	if err != nil {
@@ -139,20 +58,22 @@ func debianVersion(pkg string) string {
 	return string(out)
 }
 
-// deepZoomServer serves OpenSlide's Deep Zoom as its own example does, with a process for
-// each processor but without the web framework.
-const deepZoomServer = `
+// openSlideServer serves OpenSlide's Deep Zoom as its own example does, and thumbnails, with a
+// process for each processor but without the web framework.
+const openSlideServer = `
 import io, os, sys, socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import openslide
 from openslide.deepzoom import DeepZoomGenerator
-dz = DeepZoomGenerator(openslide.OpenSlide(sys.argv[1]), tile_size=512, overlap=0)
+slide = openslide.OpenSlide(sys.argv[1])
+dz = DeepZoomGenerator(slide, tile_size=512, overlap=0)
 class H(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        x, y = self.path.strip("/").split("_")
+        n = [int(s) for s in self.path.strip("/").split("_")]
+        img = dz.get_tile(dz.level_count - 1, (n[0], n[1])) if len(n) == 2 else slide.get_thumbnail((n[0], n[0]))
         buf = io.BytesIO()
-        dz.get_tile(dz.level_count - 1, (int(x), int(y))).save(buf, "jpeg", quality=80)
+        img.save(buf, "jpeg", quality=85)
         b = buf.getvalue()
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
@@ -173,17 +94,26 @@ s.serve_forever()
 `
 
 func startOpenSlide(ctx context.Context, o *options, fx *fixture) (*server, error) {
-	script := filepath.Join(o.work, "deepzoom.py")
-	if err := os.WriteFile(script, []byte(deepZoomServer), 0o644); err != nil {
-		return nil, err
-	}
-	// Debian's own Python has Debian's python3-openslide.
-	s, err := start(ctx, "OpenSlide "+debianVersion("libopenslide0")+" Deep Zoom, Python", "", "/usr/bin/python3", script, fx.slide, "0")
+	s, err := startPython(ctx, o, fx, "OpenSlide "+debianVersion("libopenslide0")+" Deep Zoom, Python")
 	if err != nil {
 		return nil, err
 	}
 	s.paths, err = fx.paths(o, "openslide", func(x, y string) string { return "/" + x + "_" + y })
 	return s, err
+}
+
+// startThumbnails starts OpenSlide as a server of thumbnails.
+func startThumbnails(ctx context.Context, o *options, fx *fixture) (*server, error) {
+	return startPython(ctx, o, fx, "OpenSlide "+debianVersion("libopenslide0")+", Python")
+}
+
+func startPython(ctx context.Context, o *options, fx *fixture, name string) (*server, error) {
+	script := filepath.Join(o.work, "deepzoom.py")
+	if err := os.WriteFile(script, []byte(openSlideServer), 0o644); err != nil {
+		return nil, err
+	}
+	// Debian's own Python has Debian's python3-openslide.
+	return start(ctx, name, "", "/usr/bin/python3", script, fx.slide, "0")
 }
 
 func getBody(ctx context.Context, url string) ([]byte, error) {
