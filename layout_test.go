@@ -74,6 +74,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/rendercache", "slide internal/fsx internal/jpeg internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
+	{"internal/region", "", "github.com/klauspost/compress"},
 	{"internal/tile/follow", "slide internal/loop internal/catalog internal/tile", ""},
 	{"internal/tile/answer", "internal/httperr internal/authz internal/tile", ""},
 	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile internal/tile/answer", ""},

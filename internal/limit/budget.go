@@ -72,6 +72,17 @@ func (h *hold) grow(n int64) bool {
 // fit raises the hold to n bytes if it is smaller.
 func (h *hold) fit(n int64) bool { return n <= h.bytes || h.grow(n-h.bytes) }
 
+// shrink lowers the hold to n bytes, or to firstHold.
+func (h *hold) shrink(n int64) {
+	b := h.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n = max(n, firstHold); n < h.bytes {
+		b.used -= h.bytes - n
+		h.bytes = n
+	}
+}
+
 func (h *hold) take(n, most int64) bool {
 	b := h.budget
 	b.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
@@ -40,6 +41,17 @@ type Buffer struct {
 // Handler serves by next the requests that get a slot of the limiter; a nil one does not
 // limit.
 func (b *Buffer) Handler(limiter *RequestLimiter, next http.Handler) http.Handler {
+	return b.handler(limiter, next, false)
+}
+
+// Streamed is Handler for answers that may be too large for memory. With the first Flush the
+// slot is free again. From then on the answer is sent as it is written, and each Write takes
+// its memory from the budget until the client has received it; its error ends the answer.
+func (b *Buffer) Streamed(limiter *RequestLimiter, next http.Handler) http.Handler {
+	return b.handler(limiter, next, true)
+}
+
+func (b *Buffer) handler(limiter *RequestLimiter, next http.Handler, streamed bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := connInfoOf(r)
 		h := b.Budget.open(at)
@@ -54,14 +66,14 @@ func (b *Buffer) Handler(limiter *RequestLimiter, next http.Handler) http.Handle
 			refuse(w, r, problem)
 			return
 		}
-		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size}
+		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size, streamed: streamed, sendTime: cmp.Or(b.SendTime, sendTime)}
 		if !a.run(limiter, next, r) {
 			refuse(w, r, errBusy)
 			return
 		}
 		at.startWait()
 		defer at.endWait()
-		a.send(r, cmp.Or(b.SendTime, sendTime))
+		a.send(r)
 	})
 }
 
@@ -156,6 +168,10 @@ type answer struct {
 	beside  int  // bytes of the request's body, of the same hold
 	through bool // it goes to the client as it is written
 	short   bool // there was no memory for it
+
+	streamed bool          // it gives back its slot when it begins
+	leave    func()        // gives back the slot; nil without one
+	sendTime time.Duration // for an answer, or a part of a streamed one
 }
 
 // run has next write the answer while it has a slot, and reports whether it got one.
@@ -164,7 +180,8 @@ func (a *answer) run(limiter *RequestLimiter, next http.Handler, r *http.Request
 		if !limiter.enter(r) {
 			return false
 		}
-		defer limiter.leave()
+		a.leave = sync.OnceFunc(limiter.leave)
+		defer a.leave()
 	}
 	next.ServeHTTP(a, r)
 	return true
@@ -186,9 +203,11 @@ func (a *answer) Write(b []byte) (int, error) {
 	switch need := len(a.body) + len(b); {
 	case a.short:
 		return len(b), nil // the handler need not know: the client gets an error in the end
+	case a.through && a.streamed:
+		return a.sendPart(b)
 	case !a.through && need > maxAnswer:
-		a.begin()
-		fallthrough
+		a.start()
+		return a.Write(b)
 	case a.through:
 		return a.w.Write(b)
 	case need > cap(a.body) && !a.grow(need):
@@ -209,15 +228,39 @@ func (a *answer) grow(need int) bool {
 	return true
 }
 
-// FlushError sends what is buffered. From then on the answer is sent as it is written, and
-// keeps its slot.
+// sendPart sends a part of a streamed answer.
+func (a *answer) sendPart(b []byte) (int, error) {
+	const piece = 1 << 20 // a client that takes one in time is not slow
+	if !a.hold.fit(int64(a.beside + len(b))) {
+		return 0, errMemory
+	}
+	defer a.hold.shrink(int64(a.beside))
+	c, at := http.NewResponseController(a.w), a.hold.connInfo
+	defer at.endWait()
+	defer c.SetWriteDeadline(time.Time{}) //nolint:errcheck // as below
+	total := 0
+	for len(b) > 0 {
+		part := b[:min(len(b), piece)]
+		at.startWait()
+		c.SetWriteDeadline(time.Now().Add(a.sendTime + time.Duration(len(part)/sendRate)*time.Second)) // not supported by the recorders of tests
+		n, err := a.w.Write(part)
+		if total += n; err != nil {
+			return total, err
+		}
+		b = b[len(part):]
+	}
+	return total, nil
+}
+
+// FlushError sends what is buffered. From then on the answer is sent as it is written. It
+// keeps its slot, unless it is streamed.
 func (a *answer) FlushError() error {
 	if a.short {
 		return errMemory
 	}
 	if !a.through {
 		a.WriteHeader(http.StatusOK)
-		a.begin()
+		a.start()
 	}
 	return http.NewResponseController(a.w).Flush()
 }
@@ -231,6 +274,14 @@ func (a *answer) SetWriteDeadline(t time.Time) error {
 		return nil
 	}
 	return http.NewResponseController(a.w).SetWriteDeadline(t)
+}
+
+// start begins an answer that is not complete yet.
+func (a *answer) start() {
+	if a.streamed && a.leave != nil {
+		a.leave()
+	}
+	a.begin()
 }
 
 // begin sends the head and the body so far.
@@ -247,7 +298,7 @@ func (a *answer) begin() {
 }
 
 // send sends the complete answer.
-func (a *answer) send(r *http.Request, maxWait time.Duration) {
+func (a *answer) send(r *http.Request) {
 	switch {
 	case a.through:
 		return
@@ -260,7 +311,7 @@ func (a *answer) send(r *http.Request, maxWait time.Duration) {
 		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	if len(a.body) > firstHold { // the kernel takes less at once; the server forgets the time after the answer
-		d := maxWait + time.Duration(len(a.body)/sendRate)*time.Second
+		d := a.sendTime + time.Duration(len(a.body)/sendRate)*time.Second
 		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // not supported by the recorders of tests
 	}
 	a.begin()

@@ -239,6 +239,63 @@ func TestAnswer(t *testing.T) {
 	eventually(t, "all memory is given back", func() bool { return budget.Used() == 0 })
 }
 
+// TestStreamed has a client that takes nothing of a streamed answer: it holds no slot, its
+// memory counts until the connection ends, and an answer for which there is no memory is cut
+// off.
+func TestStreamed(t *testing.T) {
+	t.Parallel()
+	budget := limit.NewBudget(64 << 20)
+	b := &limit.Buffer{Budget: budget, SendTime: time.Hour}
+	s := listen(t, limit.Options{Stall: time.Hour})
+	failed := make(chan error, 1)
+	part := bytes.Repeat([]byte("x"), 20<<20)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		parts := map[string]int{"/slow": 2, "/quick": 3, "/small": 0}[r.URL.Path]
+		if parts == 0 {
+			io.WriteString(w, "ok")
+			return
+		}
+		http.NewResponseController(w).Flush()
+		for range parts {
+			if _, err := w.Write(part); err != nil {
+				if r.URL.Path == "/slow" {
+					failed <- err
+				}
+				panic(http.ErrAbortHandler)
+			}
+		}
+	})
+	srv := &http.Server{ConnState: s.State, ConnContext: s.Context, Handler: b.Streamed(limit.NewRequestLimiter(1, 0, 0), h)}
+	go srv.Serve(s)
+	t.Cleanup(func() { srv.Close() })
+
+	slow := s.dialFrom(t, "127.0.0.2")
+	slow.ask("GET", "/slow")
+	eventually(t, "a part is being sent", func() bool { return budget.Used() >= 20<<20 })
+	quick := s.dial(t)
+	quick.want(t, "GET", "/small", 200)
+	quick.ask("GET", "/quick")
+	resp, body, err := quick.answer("GET")
+	if err != nil || resp.StatusCode != 200 || len(body) != 3*len(part) {
+		t.Fatalf("%v, %d bytes, %v; want the complete answer", resp, len(body), err)
+	}
+	other := s.dialFrom(t, "127.0.0.3")
+	other.ask("GET", "/slow")
+	eventually(t, "two parts are being sent", func() bool { return budget.Used() >= 40<<20 })
+	short := s.dial(t)
+	short.ask("GET", "/quick")
+	if _, body, err := short.answer("GET"); err == nil {
+		t.Errorf("%d bytes, want the connection's end as there is no memory", len(body))
+	}
+	slow.Close()
+	if err := <-failed; err == nil {
+		t.Error("no error of a client that has hung up")
+	}
+	other.Close()
+	<-failed
+	eventually(t, "all memory is given back", func() bool { return budget.Used() == 0 })
+}
+
 // TestPerAddress opens too many connections from one address: older ones of that address
 // are closed, and each new one is served.
 func TestPerAddress(t *testing.T) {
