@@ -30,6 +30,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"test/jpegtest", "", ""},
 	{"internal/jpeg", "", ""},
+	{"internal/jpeg2000", "", ""},
 	{"internal/render", "slide internal/barcode internal/jpeg", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
 	{"internal/bigtiff", "tiff", ""},
 	{"internal/convert", "tiff slide internal/render internal/fsx internal/bigtiff", "github.com/klauspost/compress"},
