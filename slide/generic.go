@@ -253,15 +253,6 @@ func (s *Slide) directoryProperties(d *tiff.Directory) error {
 	return nil
 }
 
-// directoryICC returns the location of the colour profile of d, or nil if d has none.
-func directoryICC(d *tiff.Directory) *embedded {
-	e, ok := d.Entry(tiff.TagICCProfile)
-	if !ok || e.Count == 0 || e.Count > maxSpan {
-		return nil
-	}
-	return &embedded{tag: e.Tag, off: e.Offset, n: int64(e.Count)}
-}
-
 // notPyramidal returns the error for a file whose first directory d has no tiles.
 func notPyramidal(d *tiff.Directory) error {
 	const words = "not a pyramidal TIFF: its pixels are stored in strips, not in tiles; convert it with ptiffstore convert"

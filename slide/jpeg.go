@@ -18,6 +18,7 @@ const (
 	markDQT   = 0xdb
 	markAPP0  = 0xe0
 	markAPP1  = 0xe1
+	markAPP2  = 0xe2
 	markAPP14 = 0xee
 	markAPP15 = 0xef
 	markCOM   = 0xfe

@@ -181,26 +181,6 @@ func (s *Slide) Associated() []string {
 	return kinds
 }
 
-// ICC returns the ICC colour profile, or nil if the file has no profile. The error is a
-// [*tiff.FormatError] if the profile is damaged, and otherwise that of the reader.
-func (s *Slide) ICC() ([]byte, error) {
-	if s.profile == nil {
-		return nil, nil
-	}
-	b, err := s.profile.read(s.file)
-	if err != nil {
-		return nil, err
-	}
-	// The header is 128 bytes, its signature at 36 (ICC.1 section 7.2).
-	if len(b) < 128 || string(b[36:40]) != "acsp" {
-		return nil, &tiff.FormatError{
-			Offset: s.profile.off, Tag: s.profile.tag,
-			Msg: "the colour profile is damaged: it is not an ICC profile",
-		}
-	}
-	return b, nil
-}
-
 // footprint estimates the memory of s before any tile table is read.
 func (s *Slide) footprint() int64 {
 	const (

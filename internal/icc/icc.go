@@ -242,8 +242,7 @@ func (p *Profile) pcs(v [3]float64) [3]float64 {
 	return v
 }
 
-// convert returns the sRGB of a colour; all values are 0 to 1.
-func (p *Profile) convert(v [3]float64) [3]float64 { return p.encode(p.pcs(v)) }
+// encode returns the sRGB, 0 to 1, of what pcs returns.
 
 func (p *Profile) encode(v [3]float64) [3]float64 {
 	for i := range v {

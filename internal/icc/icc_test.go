@@ -336,8 +336,8 @@ func TestReadHeader(t *testing.T) {
 
 // FuzzParse feeds damaged profiles: all that parses is evaluated, in bounded time.
 func FuzzParse(f *testing.F) {
-	for _, b := range made() {
-		f.Add(b)
+	for _, s := range small() {
+		f.Add(s.build())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = ReadHeader(b)

@@ -257,3 +257,27 @@ func made() map[string][]byte {
 	}
 	return m
 }
+
+// small returns profiles of few bytes with each kind of tag, to be damaged.
+func small() []spec {
+	return []spec{
+		{"scnr", "RGB", "Lab", 2, 0, []tag{{"A2B0", tiny("mft2", "Lab")}}},
+		{"scnr", "RGB", "Lab", 2, 0, []tag{{"A2B0", tiny("mft1", "Lab")}}},
+		{"scnr", "RGB", "XYZ", 4, 0, []tag{{"A2B0", aToB("XYZ", 2, 2, true)}}},
+		{"mntr", "RGB", "Lab", 4, 1, []tag{{"A2B1", aToB("Lab", 2, 1, false)}}},
+		{"mntr", "RGB", "XYZ", 2, 0, shaper(join([]byte("curv"), be32(0, 4), ramp(4, 2, 2)))},
+		{"mntr", "RGB", "XYZ", 4, 0, shaper(join([]byte("para"), be32(0), be16(4, 0), fixed(2.2, 0.9, 0.08, 0.1, 0.05, 0.01, 0.005)))},
+		{"mntr", "GRAY", "XYZ", 2, 0, []tag{{"kTRC", join([]byte("curv"), be32(0, 1), be16(0x1cd))}}},
+	}
+}
+
+// tiny returns lut8Type or lut16Type with a cube of two points a side.
+func tiny(kind, pcs string) []byte {
+	size, entries, sizes := 2, 2, be16(2, 2)
+	if kind == "mft1" {
+		size, entries, sizes = 1, 256, nil
+	}
+	curve := ramp(entries, size, 1)
+	return join([]byte(kind), be32(0), []byte{3, 3, 2, 0}, fixed(1, 0, 0, 0, 1, 0, 0, 0, 1), sizes,
+		curve, curve, curve, points(kind, pcs, 2, size, 1), curve, curve, curve)
+}
