@@ -31,7 +31,9 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/jpegtest", "", ""},
 	{"internal/jpeg", "", ""},
 	{"internal/jpeg2000", "", ""},
-	{"internal/render", "slide internal/barcode internal/jpeg", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
+	{"internal/planes", "", ""},
+	{"internal/codec", "internal/jpeg internal/planes", ""},
+	{"internal/render", "slide internal/barcode internal/jpeg internal/planes internal/codec", "golang.org/x/image github.com/klauspost/compress golang.org/x/sync"},
 	{"internal/bigtiff", "tiff", ""},
 	{"internal/convert", "tiff slide internal/render internal/fsx internal/bigtiff", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
@@ -119,7 +121,7 @@ var reserved = map[string]string{
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
-	"C":       "",                                                                                                         // the program is static
+	"C":       "internal/codec internal/resample internal/jpeg2000",                                                       // with the tag native, linked statically
 }
 
 // barred lists packages and the standard packages that they may not import. Scanning
@@ -145,7 +147,7 @@ func (p *goPackage) path() string {
 // TestLayout fails when a package imports something that its line above does not list, or
 // has no line. Adding one is a design decision: give the reason in the commit.
 func TestLayout(t *testing.T) {
-	for _, tags := range []string{"", "turbo"} {
+	for _, tags := range []string{"", "native"} {
 		for _, p := range packages(t, tags) {
 			i := slices.IndexFunc(layout, func(l struct{ pkg, pkgs, modules string }) bool { return l.pkg == p.path() })
 			if i < 0 {
@@ -261,6 +263,9 @@ func TestLicenses(t *testing.T) {
 func packages(t *testing.T, tags string) []*goPackage {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-e", "-tags", tags, "-json=ImportPath,Doc,Imports,Deps", "./...")
+	if tags == "native" {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -27,7 +28,7 @@ func strips(t testing.TB, img *image.RGBA, n int, pad bool) [][]byte {
 		if !pad {
 			strip = Crop(strip, size.X, h)
 		}
-		b, err := stdEncode(strip, 95)
+		b, err := codec.EncodeRGBA(strip, 95)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"image"
 	"io"
 
+	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
@@ -29,7 +30,7 @@ func NewBands(ctx context.Context, r io.Reader) (*Bands, error) { return newBand
 func newBands(ctx context.Context, r io.Reader, rows int) (*Bands, error) {
 	b := &Bands{ctx: ctx}
 	var err error
-	b.bands, err = jpeg.NewBands(r, jpeg.BandOptions{Blends: jpegs().blends, Take: b.take, Cost: jpegCost, Rows: rows})
+	b.bands, err = jpeg.NewBands(r, jpeg.BandOptions{Blends: true, Take: b.take, Cost: jpegCost, Rows: rows})
 	if err != nil {
 		b.Close()
 		return nil, err
@@ -60,16 +61,9 @@ func (b *Bands) Next() (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, err := jpeg.ParseHeader(band.Data)
-	if err != nil {
-		return nil, err
-	}
-	img, err := jpegs().decode(band.Data, head)
+	img, err := codec.DecodeRGBA(band.Data, codec.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("a band of a JPEG of %d×%d pixels: %w", b.Width, b.Height, err)
-	}
-	if img.Rect.Dx() != b.Width || img.Rect.Dy() != band.Height {
-		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", b.Width, band.Height, img.Rect)
 	}
 	return img.SubImage(image.Rect(0, band.From, b.Width, band.To)).(*image.RGBA), nil
 }

@@ -2,21 +2,13 @@ package render
 
 import (
 	"context"
-	"fmt"
 	"image"
 
+	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 )
 
 const defaultQuality = 85
-
-// A jpegCodec decodes and encodes JPEG. Each build of the program has one, see jpegs.
-type jpegCodec struct {
-	name   string
-	blends bool // chroma of lower resolution is blended with its neighbours, also those above and below
-	decode func(data []byte, h *jpeg.Header) (*image.RGBA, error)
-	encode func(img *image.RGBA, quality int) ([]byte, error)
-}
 
 // DecodeJPEG decodes a JPEG of 1, 3 or 4 components and at most 64 million pixels. The
 // result is opaque.
@@ -38,29 +30,20 @@ func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 	if err := Take(ctx, cost); err != nil {
 		return nil, err
 	}
-	img, err := jpegs().decode(data, h)
+	img, err := codec.DecodeRGBA(data, codec.Options{})
 	if err != nil {
 		Give(ctx, cost)
 		return nil, err
 	}
 	Give(ctx, cost-pictureCost(img.Rect.Dx(), img.Rect.Dy()))
-	if img.Rect.Dx() != h.Width || img.Rect.Dy() != h.Height {
-		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", h.Width, h.Height, img.Rect)
-	}
 	return img, nil
 }
 
 // EncodeJPEG returns img as a baseline JPEG (JFIF, YCbCr, 4:2:0) without other metadata.
 // Quality is 1 to 100; 0 means 85. The alpha of img is ignored.
 func EncodeJPEG(img *image.RGBA, quality int) ([]byte, error) {
-	if err := checkSize(img.Rect.Dx(), img.Rect.Dy()); err != nil {
-		return nil, err
-	}
 	if quality == 0 {
 		quality = defaultQuality
 	}
-	if quality < 1 || quality > 100 {
-		return nil, fmt.Errorf("JPEG quality %d: must be between 1 and 100", quality)
-	}
-	return jpegs().encode(img, quality)
+	return codec.EncodeRGBA(img, quality)
 }

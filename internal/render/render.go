@@ -10,9 +10,10 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
-	"sync"
 
+	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
+	"github.com/slideatlas/ptiffstore/internal/planes"
 )
 
 // maxPixels limits every image that is decoded or rendered.
@@ -23,10 +24,8 @@ var ErrUnsupported = jpeg.ErrUnsupported
 
 var white = color.RGBA{255, 255, 255, 255}
 
-// DecoderName returns the name of the JPEG decoder in use: "Go image/jpeg" or, in a
-// program built with the tag turbo, "libjpeg-turbo" and its major version. If that library
-// cannot be loaded, the decoder of Go is used and the name contains the reason.
-func DecoderName() string { return jpegs().name }
+// DecoderName returns the name of the JPEG decoder in use, see [codec.Name].
+func DecoderName() string { return codec.Name() }
 
 // Blank returns a JPEG of w × h pixels in one colour.
 func Blank(w, h int, c color.RGBA) ([]byte, error) {
@@ -47,27 +46,11 @@ func Crop(img *image.RGBA, w, h int) *image.RGBA {
 // checkSize rejects images that are empty or too large.
 func checkSize(w, h int) error { return jpeg.CheckSize(w, h) }
 
-// pixels pools images for reuse: tiles are all of one or two sizes, and a
-// tile's worth of fresh zeroed memory costs as much as halving it.
-var pixels sync.Pool
-
 // newPixels returns an image of w × h pixels with undefined contents.
-func newPixels(w, h int) *image.RGBA {
-	n := 4 * w * h
-	if img, _ := pixels.Get().(*image.RGBA); img != nil && cap(img.Pix) >= n {
-		img.Pix, img.Stride, img.Rect = img.Pix[:n], 4*w, image.Rect(0, 0, w, h)
-		return img
-	}
-	return image.NewRGBA(image.Rect(0, 0, w, h))
-}
+func newPixels(w, h int) *image.RGBA { return planes.NewRGBA(w, h) }
 
-// recycle returns an image to the pool. The caller must not use it afterwards.
-func recycle(img *image.RGBA) {
-	const most = 16 << 20 // bytes; larger ones are rare and not worth pooling
-	if img != nil && cap(img.Pix) <= most {
-		pixels.Put(img)
-	}
-}
+// recycle returns an image for reuse. The caller must not use it afterwards.
+func recycle(img *image.RGBA) { planes.RecycleRGBA(img) }
 
 // fill paints r, which must lie in img.
 func fill(img *image.RGBA, r image.Rectangle, c color.RGBA) {

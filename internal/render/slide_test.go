@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -132,7 +133,7 @@ func (l *testLevel) tiles(t testing.TB) [][]byte {
 
 func (l *testLevel) encode(t testing.TB, img *image.RGBA) []byte {
 	if !l.raw {
-		b, err := stdEncode(img, 95)
+		b, err := codec.EncodeRGBA(img, 95)
 		if err != nil {
 			t.Fatal(err)
 		}

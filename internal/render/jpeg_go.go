@@ -1,6 +1,0 @@
-//go:build !turbo || !linux
-
-package render
-
-// jpegs is the codec at work.
-func jpegs() *jpegCodec { return &stdJPEG }
