@@ -40,7 +40,7 @@ type Bands struct {
 	step   int // rows of MCUs in a band
 	around int // rows of MCUs above and below that are decoded with a band
 	next   int // row of MCUs at which the next band begins
-	mark   mark
+	mark   bandMark
 }
 
 // BandOptions say how a JPEG is cut into bands.
@@ -63,8 +63,8 @@ type Band struct {
 	From, To      int    // the rows of pixels that are the band; the others are neighbours
 }
 
-// A mark is a position in a stream at which reading can resume.
-type mark struct {
+// A bandMark is a position in a stream at which reading can resume.
+type bandMark struct {
 	row             int // of MCUs
 	in              bitReader
 	values          []int
@@ -158,7 +158,7 @@ func (b *Bands) take(n int64) error {
 // setMark records the position in the stream, which is the beginning of a row of MCUs.
 func (b *Bands) setMark(row int) {
 	c := b.crop
-	m := mark{row: row, in: c.in, restarts: c.restarts, until: c.until, values: b.mark.values[:0]}
+	m := bandMark{row: row, in: c.in, restarts: c.restarts, until: c.until, values: b.mark.values[:0]}
 	for i := range c.scanned {
 		m.values = append(m.values, c.scanned[i].value)
 	}

@@ -1,7 +1,6 @@
 package jpeg
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -64,77 +63,29 @@ type scanned struct {
 }
 
 func newCropper(head *Header, data []byte, w, h int) (*cropper, error) {
-	if (head.Frame != MarkSOF0 && head.Frame != MarkSOF1) || head.Bits != 8 {
-		return nil, fmt.Errorf("%w: JPEG of %d bits with marker %02X", ErrNotLossless, head.Bits, head.Frame)
-	}
-	c := &cropper{interval: head.Interval, until: head.Interval}
-	c.in = bitReader{data: data, at: head.Body}
-	order, err := c.addComponents(head)
+	scan, err := newScan(head)
 	if err != nil {
 		return nil, err
 	}
-	mcuW, mcuH := 8, 8
-	if len(order) > 1 { // with one colour the blocks are not interleaved, and an MCU is one block: A.2.2
-		for _, comp := range order {
-			mcuW, mcuH = max(mcuW, 8*comp.H), max(mcuH, 8*comp.V)
+	c := &cropper{interval: head.Interval, until: head.Interval, mcuH: scan.mcuH}
+	c.in = bitReader{data: data, at: head.Body}
+	var codes [4]*dcCodes
+	for _, comp := range scan.components {
+		if codes[comp.dc] == nil {
+			codes[comp.dc] = c.codesFor(head, comp.dc)
 		}
+		c.scanned = append(c.scanned, scanned{dc: comp.dcTable, ac: comp.acTable, codes: codes[comp.dc]})
 	}
-	c.mcuH = mcuH
-	c.columns = (head.Width + mcuW - 1) / mcuW
-	c.keepColumns = (w + mcuW - 1) / mcuW
-	c.keepRows = (h + mcuH - 1) / mcuH
-	for i, comp := range order {
-		n := comp.H * comp.V
-		if len(order) == 1 {
-			n = 1
-		}
-		for range n {
-			c.blocks = append(c.blocks, &c.scanned[i])
-		}
+	for _, i := range scan.blocks {
+		c.blocks = append(c.blocks, &c.scanned[i])
 	}
-	if len(c.blocks) > 10 { // B.2.3
-		return nil, fmt.Errorf("%w: JPEG of %d blocks an MCU", ErrNotLossless, len(c.blocks))
-	}
-	kept := len(data) / head.Height * min(h+mcuH, head.Height)
+	c.columns = (head.Width + scan.mcuW - 1) / scan.mcuW
+	c.keepColumns = (w + scan.mcuW - 1) / scan.mcuW
+	c.keepRows = (h + scan.mcuH - 1) / scan.mcuH
+	kept := len(data) / head.Height * min(h+scan.mcuH, head.Height)
 	c.out.data = make([]byte, 0, kept+1024)
 	c.writeHeader(head, w, h)
 	return c, nil
-}
-
-// addComponents reads the SOS segment (B.2.3) and returns its components in order.
-func (c *cropper) addComponents(head *Header) ([]Component, error) {
-	s := head.Scan
-	if len(s) < 1 || len(s) != 4+2*int(s[0]) {
-		return nil, errors.New("the JPEG is incomplete: it ends in its scan header")
-	}
-	if int(s[0]) != len(head.Components) {
-		return nil, fmt.Errorf("%w: JPEG of more than one scan", ErrNotLossless)
-	}
-	var order []Component
-	var tables [2][4]*decodeTable
-	var codes [4]*dcCodes
-	for i := range head.Components {
-		id, dc, ac := s[1+2*i], s[2+2*i]>>4&3, s[2+2*i]&3
-		comp, ok := head.Component(id)
-		if !ok {
-			return nil, fmt.Errorf("JPEG: the scan has component %d, which the frame does not have", id)
-		}
-		for class, t := range [2]byte{dc, ac} {
-			if tables[class][t] != nil {
-				continue
-			}
-			var err error
-			if tables[class][t], err = newDecodeTable(head.huffman[class][t]); err != nil {
-				return nil, err
-			}
-		}
-		if codes[dc] == nil {
-			codes[dc] = c.codesFor(head, dc)
-		}
-		order = append(order, comp)
-		c.scanned = append(c.scanned, scanned{dc: tables[0][dc], ac: tables[1][ac], codes: codes[dc]})
-	}
-	return order, nil
 }
 
 // codesFor returns the codes of DC table t. An optimized table may lack codes for the new

@@ -24,8 +24,8 @@ type code uint32
 const endOfBlock = 128
 
 // noCode is the result for bits that are not a code: its length exceeds any possible number
-// of bits.
-const noCode code = endOfBlock<<24 | 64<<16 | 64<<8
+// of bits, it ends a block, and it is no size of a DC difference.
+const noCode code = endOfBlock<<24 | 64<<16 | 64<<8 | 0xff
 
 func newCode(symbol byte, length int) code {
 	run, size := int(symbol>>4), int(symbol&15)
