@@ -33,7 +33,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/jpeg2000", "", ""},
 	{"internal/planes", "", ""},
 	{"internal/codec", "internal/jpeg internal/planes", ""},
-	{"internal/render", "slide internal/barcode internal/jpeg internal/planes internal/codec", "golang.org/x/image github.com/klauspost/compress golang.org/x/sync"},
+	{"internal/render", "slide internal/barcode internal/jpeg internal/planes internal/codec", "github.com/maypok86/otter/v2 golang.org/x/image github.com/klauspost/compress golang.org/x/sync"},
 	{"internal/bigtiff", "tiff", ""},
 	{"internal/convert", "tiff slide internal/render internal/fsx internal/bigtiff", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},

@@ -26,8 +26,8 @@ var (
 	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
 	// memory than decoding may use.
 	ErrTooLarge = errors.New("too large to be decoded")
-	// ErrNotLossless reports a JPEG that cannot be cropped without decoding it.
-	ErrNotLossless = errors.New("the JPEG cannot be cropped losslessly")
+	// ErrNotLossless reports pixels that can only be had by decoding them.
+	ErrNotLossless = errors.New("the pixels cannot be copied without decoding them")
 )
 
 // Markers of ITU-T T.81, table B.1.

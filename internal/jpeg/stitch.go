@@ -47,7 +47,7 @@ func (g *Grid) Stitch(dst []byte, r image.Rectangle) (data []byte, grown image.R
 	mcuW, mcuH := f.MCU()
 	grown = image.Rect(r.Min.X/mcuW*mcuW, r.Min.Y/mcuH*mcuH, r.Max.X, r.Max.Y)
 	mcus := image.Rect(r.Min.X/mcuW, r.Min.Y/mcuH, (r.Max.X+mcuW-1)/mcuW, (r.Max.Y+mcuH-1)/mcuH)
-	if err := g.check(f, r, grown, mcus); err != nil {
+	if err := g.check(f, r, grown); err != nil {
 		return dst, grown, err
 	}
 	s := stitcher{g: g, frame: f, out: bitWriter{data: dst}}
@@ -75,8 +75,8 @@ func (g *Grid) frame() (*Frame, error) {
 	return nil, errEmpty
 }
 
-// check checks that the MCUs that are asked for exist, and mean the same in all tiles.
-func (g *Grid) check(f *Frame, r, grown, mcus image.Rectangle) error {
+// check checks that the pixels r exist, and mean the same in all tiles.
+func (g *Grid) check(f *Frame, r, grown image.Rectangle) error {
 	if r.Empty() || r.Min.X < 0 || r.Min.Y < 0 || r.Max.X > g.Columns*g.TileWidth || r.Max.Y > g.Rows*g.TileHeight {
 		return fmt.Errorf("the pixels %v are not in %d×%d tiles of %d×%d", r, g.Columns, g.Rows, g.TileWidth, g.TileHeight)
 	}
@@ -92,14 +92,16 @@ func (g *Grid) check(f *Frame, r, grown, mcus image.Rectangle) error {
 		if t.Data == nil {
 			continue
 		}
-		part := g.part(f, mcus, i%g.Columns, i/g.Columns)
-		switch m := t.Marks; {
+		part := r.Sub(image.Pt(i%g.Columns*g.TileWidth, i/g.Columns*g.TileHeight)).Intersect(image.Rect(0, 0, g.TileWidth, g.TileHeight))
+		m := t.Marks
+		w, h := m.Frame.Size()
+		switch {
 		case part.Empty():
 		case !m.Frame.alike(f):
 			return fmt.Errorf("%w: tiles with different sampling, quantization or colours", ErrNotLossless)
-		case part.Max.X > m.columns || part.Max.Y > m.all:
-			return fmt.Errorf("%w: a tile of %d×%d blocks, of which %v are needed", ErrNotLossless, m.columns, m.all, part)
-		case part.Max.Y > m.rows || m.size != len(t.Data):
+		case part.Max.X > w || part.Max.Y > h:
+			return fmt.Errorf("%w: a tile of %d×%d pixels, of which %v are needed", ErrNotLossless, w, h, part)
+		case part.Max.Y > m.rows*mcuH || m.size != len(t.Data):
 			return errors.New("the marks of a tile are of other bytes, or too few")
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	stdjpeg "image/jpeg"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,15 @@ func checkSlide(t *testing.T, s *slide.Slide) {
 		}
 		if err != nil {
 			t.Errorf("zoom %d cropped to %d×%d: %v", z, w, h, err)
+		}
+	}
+	m, rng := NewMarksCache(1<<20), rand.New(rand.NewPCG(1, 18))
+	for level := range s.Levels {
+		if l := &s.Levels[level]; l.Layout.Codec == slide.JPEG {
+			r := randomPart(l, rng)
+			if err := checkStitch(s, level, r, m, white); err != nil && !errors.Is(err, jpeg.ErrNotLossless) {
+				t.Errorf("level %d, pixels %v: %v", level, r, err)
+			}
 		}
 	}
 	if _, err := Thumbnail(ctx, s, 256, 256, white); err != nil {
