@@ -39,6 +39,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/strictjson", "", ""},
 	{"internal/etag", "", ""},
 	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/dicom", "slide internal/fsx internal/jpeg", ""},
 	{"internal/pack", "tiff slide internal/fsx internal/jpeg internal/render internal/bigtiff internal/slideatlas", ""},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},

@@ -1,0 +1,48 @@
+package slide
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// Fingerprint returns a hash of the size of the file, of the geometry of its levels, and of
+// the places and sizes of all tiles. It stays the same when the file is copied, moved or
+// touched, and is another one once the file has other tiles, without reading any of them. It
+// reads the tile tables of all levels.
+//
+// Slides whose tiles are in no file have a hash of their geometry only.
+func (s *Slide) Fingerprint() (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	var b []byte
+	number := func(v uint64) {
+		if b = binary.BigEndian.AppendUint64(b, v); len(b) >= 4<<10 {
+			h.Write(b)
+			b = b[:0]
+		}
+	}
+	number(uint64(s.size))
+	for i := range s.Levels {
+		l := &s.Levels[i]
+		for _, v := range []int{l.Width, l.Height, l.TileWidth, l.TileHeight} {
+			number(uint64(v))
+		}
+		number(math.Float64bits(l.Downsample))
+		if s.elsewhere() {
+			continue
+		}
+		t := s.sources[i].table.Load()
+		if t == nil {
+			if t, err = s.load(s.sources[i], &l.Layout); err != nil {
+				return sum, fmt.Errorf("slide: level %d: %w", i, err)
+			}
+		}
+		for j := range min(t.offsets.Len(), t.counts.Len()) {
+			number(t.offsets.At(j))
+			number(t.counts.At(j))
+		}
+	}
+	h.Write(b)
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
