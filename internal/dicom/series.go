@@ -131,7 +131,7 @@ func (d *Series) addLevel(i int) error {
 		return fmt.Errorf("level %d: %w", i, err)
 	}
 	if empty {
-		if in.background, err = background(sample, colors); err != nil {
+		if in.background, err = background(sample, l.TileWidth, l.TileHeight); err != nil {
 			return fmt.Errorf("level %d: %w", i, err)
 		}
 	}
