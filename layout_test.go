@@ -36,6 +36,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/render", "slide internal/barcode internal/jpeg internal/planes internal/codec", "github.com/maypok86/otter/v2 golang.org/x/image github.com/klauspost/compress golang.org/x/sync"},
 	{"internal/bigtiff", "tiff", ""},
 	{"internal/convert", "tiff slide internal/render internal/fsx internal/bigtiff", "github.com/klauspost/compress"},
+	{"internal/cutout", "tiff slide internal/jpeg internal/render internal/bigtiff", ""},
 	{"internal/strictjson", "", ""},
 	{"internal/etag", "", ""},
 	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},

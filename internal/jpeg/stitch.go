@@ -26,8 +26,8 @@ type Grid struct {
 	MaxBytes int
 }
 
-// errEmpty reports a grid without a JPEG.
-var errEmpty = fmt.Errorf("%w: all of the tiles are empty", ErrNotLossless)
+// ErrEmpty reports a grid without a JPEG. It is an [ErrNotLossless].
+var ErrEmpty = fmt.Errorf("%w: all of the tiles are empty", ErrNotLossless)
 
 // Stitch appends to dst a baseline JPEG with the pixels r of the grid, and returns with it
 // the pixels that it shows: r, from the beginning of the MCU at its top left on. Nothing is
@@ -72,7 +72,7 @@ func (g *Grid) frame() (*Frame, error) {
 			return g.Tiles[i].Marks.Frame, nil
 		}
 	}
-	return nil, errEmpty
+	return nil, ErrEmpty
 }
 
 // check checks that the pixels r exist, and mean the same in all tiles.

@@ -173,7 +173,7 @@ func TestStitch(t *testing.T) {
 				}
 				for range 4 {
 					r := g.randomPart(rng)
-					if err := g.check(r); err != nil && !errors.Is(err, errEmpty) {
+					if err := g.check(r); err != nil && !errors.Is(err, ErrEmpty) {
 						t.Fatalf("%+v, %d×%d tiles of %d×%d, %v: %v", j, g.Columns, g.Rows, g.TileWidth, g.TileHeight, r, err)
 					}
 				}

@@ -221,3 +221,48 @@ func (t *stitch) index(ctx context.Context, g *jpeg.Grid) error {
 	}
 	return nil
 }
+
+// MCU returns the size in pixels of the blocks at which a part of a level can begin to be
+// stitched: that of its first tile that is not empty. If all are empty, that is 16×16. The
+// errors are those of [Stitch].
+func MCU(ctx context.Context, s *slide.Slide, level int, r image.Rectangle) (image.Point, error) {
+	l := &s.Levels[level]
+	if l.Layout.Codec != slide.JPEG || l.Layout.Planes() > 1 {
+		return image.Point{}, fmt.Errorf("%w: the level is not stored as JPEGs", jpeg.ErrNotLossless)
+	}
+	r = r.Intersect(image.Rect(0, 0, l.Width, l.Height))
+	for y := r.Min.Y / l.TileHeight; y*l.TileHeight < r.Max.Y; y++ {
+		for x := r.Min.X / l.TileWidth; x*l.TileWidth < r.Max.X; x++ {
+			switch mcu, err := mcuOf(ctx, s, level, x, y); {
+			case errors.Is(err, slide.ErrEmptyTile), errors.Is(err, slide.ErrNoTile), errors.Is(err, slide.ErrMissingTile):
+			case err != nil:
+				return mcu, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
+			default:
+				return mcu, nil
+			}
+		}
+	}
+	return image.Pt(16, 16), nil
+}
+
+// mcuOf is [MCU] of one tile.
+func mcuOf(ctx context.Context, s *slide.Slide, level, x, y int) (mcu image.Point, err error) {
+	if err := ctx.Err(); err != nil {
+		return mcu, err
+	}
+	n := s.TileBytes(level, x, y)
+	if err := Take(ctx, n); err != nil {
+		return mcu, err
+	}
+	defer Give(ctx, n)
+	b, err := s.AppendTile(nil, level, x, y)
+	if err != nil {
+		return mcu, err
+	}
+	m, err := jpeg.Index(b, 1, nil, nil)
+	if err != nil {
+		return mcu, err
+	}
+	mcu.X, mcu.Y = m.Frame.MCU()
+	return mcu, nil
+}
