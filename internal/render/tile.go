@@ -135,8 +135,8 @@ func (d *tileRenderer) stored(ctx context.Context, level, x, y int) (*image.RGBA
 	return img, nil
 }
 
-// decode decodes a stored tile.
-func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA, error) {
+// read returns a stored tile. It is valid until the next call.
+func (d *tileRenderer) read(ctx context.Context, level, x, y int) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -151,6 +151,21 @@ func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA
 		return nil, err
 	}
 	d.buf = b
+	return b, nil
+}
+
+// done returns the memory of the tile read last.
+func (d *tileRenderer) done(ctx context.Context) {
+	Give(ctx, d.room)
+	d.buf, d.room = nil, 0
+}
+
+// decode decodes a stored tile.
+func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA, error) {
+	b, err := d.read(ctx, level, x, y)
+	if err != nil {
+		return nil, err
+	}
 	if d.s.IsPyramid() {
 		return d.padded(ctx, b, level, x, y)
 	}
