@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -60,7 +61,7 @@ func (a slideatlasAPI) cutout(w http.ResponseWriter, r *http.Request) error {
 	err = answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		w.Header().Set("Content-Disposition", `attachment; filename="cutout.`+kind+`"`)
 		return a.Renderer.Region(r.Context(), tile.RenderRequest{Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease},
-			rendercache.Region{Part: part, Width: part.Dx(), Height: part.Dy(), PNG: kind == "png"})
+			rendercache.Region{View: render.ViewOf(part, part.Dx(), part.Dy()), PNG: kind == "png"})
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {
 		return errCutoutSize

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -207,7 +208,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
 		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)
 	}
-	return a.rendered(w, r, im, plan, p, private)
+	return a.rendered(w, r, im, plan, private)
 }
 
 // tile answers with a tile.
@@ -232,11 +233,11 @@ func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at
 }
 
 // rendered answers with a region that must be rendered.
-func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Image, private bool) error {
+func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, private bool) error {
 	f := &im.File
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
 	region := rendercache.Region{
-		Part: pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), Halved: plan.Halved(p), Width: plan.Width, Height: plan.Height,
+		View:   render.ViewOf(pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), plan.Width, plan.Height),
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
 	}
 	contentType := "image/jpeg"

@@ -233,25 +233,6 @@ func (v *Plan) Tile(p Image) (k, x, y int, ok bool) {
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
 
-// finest is the largest number of pixels to read for a better quality, instead of the
-// image halved once more.
-const finest = 16 << 20
-
-// Halved returns how often to halve the image before rendering the plan from it: as often
-// as possible without enlarging, and once less if the pixels of the result do not align
-// with those of the halved image and the cost is acceptable.
-func (v *Plan) Halved(p Image) int {
-	k := 0
-	for k+1 < p.Zooms && v.W>>(k+1) >= v.Width && v.H>>(k+1) >= v.Height {
-		k++
-	}
-	fits := v.Width<<k == v.W && v.Height<<k == v.H && (v.X+p.X)%(1<<k) == 0 && (v.Y+p.Y)%(1<<k) == 0
-	if k > 0 && !fits && (v.W>>(k-1))*(v.H>>(k-1)) <= finest {
-		k--
-	}
-	return k
-}
-
 // String returns a key that is equal for plans with the same result.
 func (v *Plan) String() string {
 	mirror := ""

@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"context"
 	"errors"
+	"image"
 	"runtime"
 	"strings"
 	"testing"
@@ -231,10 +232,15 @@ func TestBudgetDeadlock(t *testing.T) {
 	})
 }
 
-// TestThumbnailOfALine renders a slide that is so wide that the column sums alone would
-// fill the memory.
+// TestThumbnailOfALine renders a slide that is so wide that the weights of its columns alone
+// would fill the memory.
 func TestThumbnailOfALine(t *testing.T) {
-	if _, err := newShrinker(t.Context(), 1<<31-1, 256, 256, 1); !errors.Is(err, ErrTooLarge) {
+	s, err := slide.New(slide.Pyramid{TileSize: 1, Zooms: 31, Bounds: image.Rect(0, 0, 1<<30, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Levels, s.Zooms = s.Levels[:1], s.Zooms[30:]
+	if _, err := Thumbnail(t.Context(), s, 256, 256, white); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, ErrTooLarge)
 	}
 }

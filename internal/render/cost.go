@@ -18,9 +18,6 @@ const (
 	// pixelCost is the memory for a pixel of an image in bytes: 4 for RGBA, and as much for
 	// the JPEG or the smaller image that is made from it.
 	pixelCost = 8
-	// maxSpan limits the sides of an image to be scaled down, which takes 16 bytes for each
-	// column and row.
-	maxSpan = 32 << 20
 )
 
 func pictureCost(w, h int) int64 { return pixelCost * int64(w) * int64(h) }

@@ -41,11 +41,12 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 		return nil, err
 	}
 	if label == nil && macro == nil {
-		img, err := thumbnail(ctx, s, maxAspect*height, height, white)
+		p, err := thumbnail(ctx, s, maxAspect*height, height, white)
 		if err != nil {
 			return nil, err
 		}
-		return EncodeJPEG(img, previewQuality)
+		defer DiscardPicture(ctx, p)
+		return EncodePicture(p, previewQuality)
 	}
 	img, err := glass(ctx, label, macro, height)
 	if err != nil {

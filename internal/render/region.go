@@ -8,77 +8,30 @@ import (
 	"image"
 	"image/png"
 
-	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/internal/codec"
+	"github.com/slideatlas/ptiffstore/internal/planes"
 )
 
-// regionPixels limits the pixels to read for one region: the maximum that is rendered, at
-// the next larger zoom level, and twice that for a region that is reduced in one direction
-// only.
-const regionPixels = 32 << 20
-
-// ErrTooMuch reports a region whose aspect ratio is reduced so much that too many pixels
+// ErrTooMuch reports a view whose aspect ratio is reduced so much that too many pixels
 // would have to be read.
 var ErrTooMuch = errors.New("too many pixels to read for such a small image")
 
-// Region renders the part r of the image as w × h pixels, from the image halved the given
-// number of times. It does not enlarge: r must have at least w × h pixels in the halved
-// image. Each pixel is the mean of the area it covers. Areas that the scanner skipped have
-// the background colour; a tile that cannot be read is an error.
-//
-// R is in pixels of level 0 from the corner of [slide.Slide.Bounds]. What of it lies beyond
-// the image is not averaged.
-func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
-	if halved < 0 || halved > s.MaxZoom() {
-		return nil, slide.ErrNoTile
+// EncodePicture returns p as a baseline JPEG (JFIF) with the planes of p; one in RGB as YCbCr
+// with chroma of half the width and height. Quality is 1 to 100; 0 means 85.
+func EncodePicture(p *planes.Picture, quality int) ([]byte, error) {
+	if quality == 0 {
+		quality = defaultQuality
 	}
-	if p := within(s, r, halved); p.Dx()*p.Dy() > regionPixels {
-		return nil, ErrTooMuch
-	}
-	return region(ctx, s, r, halved, w, h, o)
+	return codec.Encode(p, quality)
 }
 
-// within returns the pixels of the image halved so many times that the part r of the image
-// touches, in pixels of the zoom level.
-func within(s *slide.Slide, r image.Rectangle, halved int) image.Rectangle {
-	zoom := &s.Zooms[s.MaxZoom()-halved]
-	r = r.Add(s.Bounds.Min)
-	end := image.Pt(min(ceilShift(s.Bounds.Max.X, halved), zoom.Width), min(ceilShift(s.Bounds.Max.Y, halved), zoom.Height))
-	return image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), end.X), min(ceilShift(r.Max.Y, halved), end.Y))
-}
-
-// region is [Region] without a limit.
-func region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
-	z, part := s.MaxZoom()-halved, within(s, r, halved)
-	if w < 1 || h < 1 || w > part.Dx() || h > part.Dy() {
-		return nil, fmt.Errorf("invalid region: %d×%d pixels scaled to %d×%d", part.Dx(), part.Dy(), w, h)
-	}
-	d := newTileRenderer(s, o)
-	if err := takeShrinker(ctx, part.Dx(), part.Dy(), w, h); err != nil {
+// AsRGBA returns p as RGBA, and releases p. The caller must [Discard] the image.
+func AsRGBA(ctx context.Context, p *planes.Picture) (*image.RGBA, error) {
+	defer DiscardPicture(ctx, p)
+	if err := Take(ctx, pictureCost(p.Width, p.Height)); err != nil {
 		return nil, err
 	}
-	at := r.Min.Add(s.Bounds.Min)
-	sh := shrinkerOf(
-		sharesAt(part.Dx(), windowed(part.Min.X, part.Dx(), halved, at.X, r.Dx(), w)),
-		sharesAt(part.Dy(), windowed(part.Min.Y, part.Dy(), halved, at.Y, r.Dy(), h)), w, h,
-	)
-	_, err := d.addTiles(ctx, sh, part, d.tileW, d.tileH, func(x, y int) (*image.RGBA, error) { return d.of(ctx, z, x, y) })
-	if err != nil {
-		return nil, err
-	}
-	return sh.picture(), nil
-}
-
-// windowed returns a function of the position of pixel first+i of the halved image, of which
-// count are used. The position is in 65536ths of a pixel of the result, which renders the n
-// pixels of level 0 from at on as m pixels. Pixels outside that range have no width, and the
-// last one ends with it.
-func windowed(first, count, halved, at, n, m int) func(i int) int {
-	return func(i int) int {
-		if i == count {
-			return m << 16
-		}
-		return min(max((first+i)<<halved-at, 0), n) * (m << 16) / n
-	}
+	return p.RGBA(), nil
 }
 
 // of returns a tile of a zoom level as pixels. A derived one is decoded from
@@ -93,8 +46,6 @@ func (d *tileRenderer) of(ctx context.Context, z, x, y int) (*image.RGBA, error)
 	}
 	return DecodeJPEG(ctx, b)
 }
-
-func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
 
 // Turn mirrors img if mirror is set, and then rotates it clockwise by 0, 90, 180 or 270°.
 func Turn(img *image.RGBA, mirror bool, degrees int) *image.RGBA {

@@ -73,28 +73,6 @@ func TestHalveColours(t *testing.T) {
 	checkPixels(t, got, want, 0)
 }
 
-// TestShrinker cuts an image into pieces and compares the result with the mean of each
-// area.
-func TestShrinker(t *testing.T) {
-	src := jpegtest.Tissue(97, 61, 4)
-	for _, size := range []image.Point{{97, 61}, {96, 60}, {50, 61}, {33, 20}, {7, 5}, {1, 1}} {
-		s, err := newShrinker(t.Context(), 97, 61, size.X, size.Y)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for y := 0; y < 61; y += 16 {
-			for x := 0; x < 97; x += 24 {
-				piece := image.NewRGBA(image.Rect(0, 0, 24, 16))
-				fill(piece, piece.Rect, poison)
-				part := image.Rect(x, y, min(97, x+24), min(61, y+16))
-				copyPart(piece, image.Point{}, src, part)
-				s.add(piece, x, y, part.Dx(), part.Dy())
-			}
-		}
-		checkPixels(t, s.picture(), areas(src, size.X, size.Y), 1)
-	}
-}
-
 // areas scales img to w × h pixels with a slow and simple algorithm.
 func areas(img *image.RGBA, w, h int) *image.RGBA {
 	small := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -116,19 +94,6 @@ func areas(img *image.RGBA, w, h int) *image.RGBA {
 		}
 	}
 	return small
-}
-
-func TestShrinkerOfWhite(t *testing.T) {
-	for _, w := range []int{1, 3, 7, 99, 100} {
-		s, err := newShrinker(t.Context(), 100, 100, w, w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for x := range 10 {
-			s.add(plain(10, 100, white), 10*x, 0, 10, 100)
-		}
-		checkPixels(t, s.picture(), plain(w, w, white), 0)
-	}
 }
 
 func TestScaleUp(t *testing.T) {

@@ -134,6 +134,11 @@ func (d *drawing) band(ctx context.Context, from, to int) error {
 		return err
 	}
 	defer f.release(ctx)
+	if d.v.FullChroma && d.x.unscaled() && d.y.unscaled() && f.Planes[len(f.Planes)-1].H*f.Planes[len(f.Planes)-1].V > 1 {
+		if err := f.fineChroma(ctx); err != nil {
+			return err
+		}
+	}
 	if d.out == nil {
 		if err := d.create(ctx, f.Model, from); err != nil {
 			return err
@@ -147,6 +152,21 @@ func (d *drawing) band(ctx context.Context, from, to int) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// fineChroma replaces the planes by those of RGB, with chroma blended as decoders of JPEG do:
+// a client gets the same pixels as from the tiles.
+func (f *source) fineChroma(ctx context.Context) error {
+	cost := planes.Cost(f.Width, f.Height, planes.RGB, 1, 1)
+	if err := Take(ctx, cost+pictureCost(f.Width, f.Height)); err != nil {
+		return err
+	}
+	img := f.RGBA()
+	fine := source{Picture: asRGB(img, img.Rect), at: f.at, cost: cost}
+	Discard(ctx, img)
+	f.release(ctx)
+	*f = fine
 	return nil
 }
 

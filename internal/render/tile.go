@@ -11,13 +11,16 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Options configure [Tile] and [Region].
+// Options configure [Tile] and [Draw].
 type Options struct {
 	Quality    int        // of the JPEG, 1 to 100; 85 if 0
 	Background color.RGBA // of areas that the scanner skipped or beyond the image; white if its alpha is 0
 	// Tile, if not nil, returns a tile of a derived zoom level as a JPEG, which may come
 	// from a cache. Without it such tiles are rendered each time.
 	Tile func(ctx context.Context, z, x, y int) ([]byte, error)
+	// MaxRead limits the pixels that [Draw] reads, beyond which its error is [ErrTooMuch]; 0
+	// for no limit.
+	MaxRead int
 }
 
 // Tile returns tile x,y of zoom level z as a JPEG of level 0's tile size.
@@ -128,7 +131,8 @@ func (d *tileRenderer) stored(ctx context.Context, level, x, y int) (*image.RGBA
 	}
 	fill(img, img.Rect, d.o.Background)
 	part := image.Rect(0, 0, l.TileWidth, l.TileHeight).Add(image.Pt(x*l.TileWidth, y*l.TileHeight)).Intersect(image.Rect(0, 0, l.Width, l.Height))
-	if err := d.shrink(ctx, img, level-1, l.Width, l.Height, part); err != nil {
+	ratioX, ratioY := ratios(d.s, level)
+	if err := d.shrink(ctx, img, level-1, ratioX, ratioY, part); err != nil {
 		Discard(ctx, img)
 		return nil, err
 	}
@@ -325,80 +329,38 @@ func (d *tileRenderer) scaled(ctx context.Context, z, level, x, y int) (*image.R
 	fill(img, img.Rect, d.o.Background)
 	w, h := d.valid(z, x, y)
 	part := image.Rect(0, 0, w, h).Add(image.Pt(x*d.tileW, y*d.tileH))
-	if err := d.shrink(ctx, img, level, zoom.Width, zoom.Height, part); err != nil {
+	ratio := math.Ldexp(1, d.s.MaxZoom()-z)
+	if err := d.shrink(ctx, img, level, ratio, ratio, part); err != nil {
 		Discard(ctx, img)
 		return nil, err
 	}
 	return img, nil
 }
 
-// shrink renders the given part of the slide at w × h pixels from a level that is at least
-// as large, and copies it to the top left of dst. The error is [slide.ErrEmptyTile] if the
+// shrink renders a part of the slide from a level, and copies it to the top left of dst. The
+// part is in pixels that are x × y pixels of level 0. The error is [slide.ErrEmptyTile] if the
 // scanner skipped all of it.
-func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h int, part image.Rectangle) error {
-	l := &d.s.Levels[level]
-	if l.Width < w || l.Height < h {
-		return fmt.Errorf("%w: level %d of %d×%d pixels is smaller than the next one, of %d×%d", ErrUnsupported, level, l.Width, l.Height, w, h)
+func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level int, x, y float64, part image.Rectangle) error {
+	if levelX, levelY := ratios(d.s, level); levelX > x || levelY > y {
+		l := &d.s.Levels[level]
+		return fmt.Errorf("%w: level %d of %d×%d pixels is smaller than the next one", ErrUnsupported, level, l.Width, l.Height)
 	}
-	// The pixels of the level that touch the part.
-	from := image.Rect(part.Min.X*l.Width/w, part.Min.Y*l.Height/h, (part.Max.X*l.Width+w-1)/w, (part.Max.Y*l.Height+h-1)/h)
-	if int64(from.Dx())*int64(from.Dy()) > maxPixels {
-		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, from.Dx(), from.Dy())
+	b := d.s.Bounds.Min
+	v := View{
+		X: float64(part.Min.X)*x - float64(b.X), Y: float64(part.Min.Y)*y - float64(b.Y), W: float64(part.Dx()) * x, H: float64(part.Dy()) * y,
+		Width: part.Dx(), Height: part.Dy(), Level: level,
 	}
-	if err := takeShrinker(ctx, from.Dx(), from.Dy(), part.Dx(), part.Dy()); err != nil {
-		return err
-	}
-	// A slide may have thousands of such tiles.
-	defer Give(ctx, shrinkerCost(from.Dx(), from.Dy(), part.Dx(), part.Dy()))
-	position := func(first, at, size, n, m int) func(i int) int {
-		return func(i int) int { return min(max((first+i)*(m<<16)/n-at<<16, 0), size<<16) }
-	}
-	sh := shrinkerOf(
-		sharesAt(from.Dx(), position(from.Min.X, part.Min.X, part.Dx(), l.Width, w)),
-		sharesAt(from.Dy(), position(from.Min.Y, part.Min.Y, part.Dy(), l.Height, h)), part.Dx(), part.Dy(),
-	)
-	empty, err := d.addTiles(ctx, sh, from, l.TileWidth, l.TileHeight, func(x, y int) (*image.RGBA, error) { return d.stored(ctx, level, x, y) })
+	p, err := drawView(ctx, d.s, v, Options{Background: d.o.Background})
 	if err != nil {
 		return err
 	}
-	if empty {
-		return slide.ErrEmptyTile
+	small, err := AsRGBA(ctx, p)
+	if err != nil {
+		return err
 	}
-	small := sh.picture()
+	defer Discard(ctx, small)
 	copyPart(dst, image.Point{}, small, small.Rect)
 	return nil
-}
-
-// addTiles adds the pixels r of a level to sh, from its tiles of w × h pixels. Tiles that
-// the scanner skipped have the background colour; empty reports whether all are.
-func (d *tileRenderer) addTiles(ctx context.Context, sh *shrinker, r image.Rectangle, w, h int, tile func(x, y int) (*image.RGBA, error)) (empty bool, err error) {
-	bare, err := takePixels(ctx, w, h)
-	if err != nil {
-		return false, err
-	}
-	defer Discard(ctx, bare)
-	fill(bare, bare.Rect, d.o.Background)
-	empty = true
-	for y := r.Min.Y / h; y*h < r.Max.Y; y++ {
-		for x := r.Min.X / w; x*w < r.Max.X; x++ {
-			img, err := tile(x, y)
-			if errors.Is(err, slide.ErrEmptyTile) {
-				img, err = bare, nil
-			}
-			if err != nil {
-				return false, err
-			}
-			at := image.Pt(x*w, y*h)
-			part := image.Rect(0, 0, w, h).Intersect(r.Sub(at))
-			sub := img.SubImage(part.Add(img.Rect.Min)).(*image.RGBA)
-			sh.add(sub, part.Min.X+at.X-r.Min.X, part.Min.Y+at.Y-r.Min.Y, part.Dx(), part.Dy())
-			if img != bare {
-				empty = false
-				Discard(ctx, img)
-			}
-		}
-	}
-	return empty, nil
 }
 
 // halved derives tile x,y of zoom level z from the four tiles of the next larger one.

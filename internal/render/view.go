@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/internal/planes"
 	"github.com/slideatlas/ptiffstore/internal/resample"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -77,15 +78,30 @@ func (v *View) check(s *slide.Slide) error {
 // A view that is a band of a larger one has the same samples as that part of the larger one.
 // The caller must release the picture with [DiscardPicture].
 func Draw(ctx context.Context, s *slide.Slide, v View, o Options) (*planes.Picture, error) {
+	p, err := drawView(ctx, s, v, o)
+	if errors.Is(err, slide.ErrEmptyTile) {
+		return newDrawing(s, v, o).blank(ctx)
+	}
+	return p, err
+}
+
+// drawView is [Draw], but with the error [slide.ErrEmptyTile] if the result would be nothing but
+// background.
+func drawView(ctx context.Context, s *slide.Slide, v View, o Options) (*planes.Picture, error) {
 	if err := v.check(s); err != nil {
 		return nil, err
 	}
 	d := newDrawing(s, v, o)
 	if d.inside.Empty() {
-		return d.blank(ctx)
+		return nil, slide.ErrEmptyTile
 	}
 	if err := d.choose(); err != nil {
 		return nil, err
+	}
+	if n := d.o.MaxRead; n > 0 {
+		if r := d.needed(d.inside.Min.Y, d.inside.Max.Y); r.Dx()*r.Dy()*d.from.reduction*d.from.reduction > n {
+			return nil, ErrTooMuch
+		}
 	}
 	defer d.done(ctx)
 	err := d.bands(ctx)
@@ -99,7 +115,7 @@ func Draw(ctx context.Context, s *slide.Slide, v View, o Options) (*planes.Pictu
 		return nil, err
 	}
 	if d.out == nil { // the scanner skipped all of it
-		return d.blank(ctx)
+		return nil, slide.ErrEmptyTile
 	}
 	return d.out, nil
 }
@@ -136,11 +152,11 @@ type line struct {
 // exactly rounds positions and steps that differ from integers only by the rounding of
 // floating point numbers.
 func (l line) exactly() line {
-	const close = 1e-6
-	if r := math.Round(l.step); r >= 1 && math.Abs(l.step-r) < close/maxSide {
+	const tiny = 1e-6
+	if r := math.Round(l.step); r >= 1 && math.Abs(l.step-r) < tiny/jpeg.MaxSide {
 		l.step = r
 	}
-	if r := math.Round(l.at); math.Abs(l.at-r) < close {
+	if r := math.Round(l.at); math.Abs(l.at-r) < tiny {
 		l.at = r
 	}
 	return l
@@ -150,7 +166,7 @@ func (l line) exactly() line {
 type drawing struct {
 	tileRenderer
 	v      View
-	inside image.Rectangle // pixels of the result whose centre is in the image
+	inside image.Rectangle // pixels of the result that show some of the image
 	from   grid
 	mixed  bool // the tiles have different kinds and are all converted to RGB
 	x, y   line // in pixels of the grid, reduced
@@ -160,8 +176,9 @@ type drawing struct {
 func newDrawing(s *slide.Slide, v View, o Options) *drawing {
 	d := &drawing{tileRenderer: *newTileRenderer(s, o), v: v}
 	covered := func(at, length float64, n, size int) (from, to int) {
+		const tiny = 1e-6
 		pixel := length / float64(n)
-		first, end := math.Ceil(-at/pixel-0.5), math.Ceil((float64(size)-at)/pixel-0.5)
+		first, end := math.Floor(-at/pixel+tiny), math.Ceil((float64(size)-at)/pixel-tiny)
 		return int(min(max(first, 0), float64(n))), int(min(max(end, 0), float64(n)))
 	}
 	d.inside.Min.X, d.inside.Max.X = covered(v.X, v.W, v.Width, s.Bounds.Dx())
@@ -205,7 +222,11 @@ func (d *drawing) choose() error {
 		}
 	}
 	d.from.limit(d.s, x, y)
-	d.from.reduce(min(scaleX/x, scaleY/y) + rounding)
+	least := 1.0
+	if d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec != slide.JPEG {
+		least = 2 // what is not reduced in decoding is reduced by the mean, which is worse
+	}
+	d.from.reduce(min(scaleX/x, scaleY/y)/least + rounding)
 	x, y = x*float64(d.from.reduction), y*float64(d.from.reduction)
 	d.x = line{(float64(d.s.Bounds.Min.X) + d.v.X) / x, scaleX / x}.exactly()
 	d.y = line{(float64(d.s.Bounds.Min.Y) + d.v.Y) / y, scaleY / y}.exactly()
@@ -235,10 +256,10 @@ func (l line) needed(from, to int, fullChroma bool) [2]int {
 	first, end := l.at+float64(from)*l.step, l.at+float64(to)*l.step
 	margin := 0.0
 	switch {
-	case fullChroma || l.step != 1 || first != math.Floor(first):
+	case l.step != 1 || first != math.Floor(first):
 		// Chroma needs six of its samples, which are up to two pixels.
 		margin = max(6*l.step, 6) + 2
-	case int(first)%2 != 0: // the mean of two samples of chroma
+	case fullChroma || int(first)%2 != 0: // chroma is blended with its neighbours
 		margin = 2
 	}
 	return [2]int{int(math.Floor(first - margin)), int(math.Ceil(end + margin))}
@@ -269,11 +290,14 @@ func (d *drawing) bands(ctx context.Context) error {
 
 // blank returns a picture of the background.
 func (d *drawing) blank(ctx context.Context) (*planes.Picture, error) {
-	sub := 2
-	if d.v.FullChroma {
-		sub = 1
+	model, sub := planes.YCbCr, 2
+	switch l := &d.s.Levels[0].Layout; {
+	case l.Codec == slide.JPEG && l.Samples == 1 && isGray(d.o.Background):
+		model, sub = planes.Gray, 1
+	case d.v.FullChroma:
+		model, sub = planes.RGB, 1
 	}
-	p, err := takePicture(ctx, d.v.Width, d.v.Height, planes.YCbCr, sub, sub)
+	p, err := takePicture(ctx, d.v.Width, d.v.Height, model, sub, sub)
 	if err != nil {
 		return nil, err
 	}

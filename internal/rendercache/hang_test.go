@@ -76,7 +76,7 @@ var renderFuncs = map[string]renderFunc{
 		return k.Thumbnail(ctx, "rev-"+lease.Store, s, 50+n, 50, color.RGBA{A: 255}, lease)
 	},
 	"region": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
-		return k.Region(ctx, request(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
+		return k.Region(ctx, request(s, lease), Region{View: render.ViewOf(image.Rect(0, 0, 100*n, 100), 50, 50)})
 	},
 	"stored image": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
 		return k.Associated(ctx, "rev-"+lease.Store, s, "macro", lease)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/color"
 	"runtime"
 	"sync"
@@ -23,7 +22,7 @@ import (
 
 // generation is part of every key. It must be incremented when the same request gives a
 // different image than before.
-const generation = "1"
+const generation = "2"
 
 // errRender reports a panic in a decoder.
 var errRender = errors.New("rendering failed unexpectedly")
@@ -165,45 +164,65 @@ var ErrTooMuch = render.ErrTooMuch
 
 // A Region describes a part of a slide to render.
 type Region struct {
-	Part          image.Rectangle // of the image, in pixels of level 0
-	Halved        int             // how often the slide is halved before the region is rendered from it
-	Width, Height int             // pixels, at most the size of the halved part
+	render.View
 	Mirror        bool
 	Turn          int  // clockwise, after mirroring: 0, 90, 180 or 270°
 	Gray, Bitonal bool // grayscale, or black and white
 	PNG           bool // otherwise a JPEG
 }
 
+// regionPixels limits the pixels to read for one region.
+const regionPixels = 32 << 20
+
 // Region renders a part of a slide. Regions are not cached, as there are too many
 // different ones. The error may also be [ErrTooMuch].
 func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
 	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
-		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, m, r) })
+		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, &m, r) })
 	})
 	defer f.stop()
 	return f.wait(ctx)
 }
 
+// options returns the options for rendering a part of a slide.
+func (k *Renderer) options(m *tile.RenderRequest) render.Options {
+	return render.Options{
+		Quality: k.o.Quality, Background: m.Background, MaxRead: regionPixels,
+		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, m, z, x, y) },
+	}
+}
+
 // region renders a part of a slide.
-func (k *Renderer) region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
-	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
-		Quality: k.o.Quality, Background: m.Background,
-		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, &m, z, x, y) },
-	})
+func (k *Renderer) region(ctx context.Context, m *tile.RenderRequest, r Region) ([]byte, error) {
+	plain := !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG
+	r.FullChroma = !plain
+	p, err := render.Draw(ctx, m.Slide, r.View, k.options(m))
 	if err != nil {
 		return nil, err
 	}
+	if plain {
+		defer render.DiscardPicture(ctx, p)
+		return render.EncodePicture(p, k.o.Quality)
+	}
+	img, err := render.AsRGBA(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer render.Discard(ctx, img)
 	if r.Gray || r.Bitonal {
 		render.Gray(img, r.Bitonal)
 	}
 	// The turned image needs as much memory again, as may the PNG.
-	if err := render.Take(ctx, 2*int64(len(img.Pix))); err != nil {
+	cost := 2 * int64(len(img.Pix))
+	if err := render.Take(ctx, cost); err != nil {
 		return nil, err
 	}
-	if img = render.Turn(img, r.Mirror, r.Turn); r.PNG {
-		return render.EncodePNG(img)
+	defer render.Give(ctx, cost)
+	turned := render.Turn(img, r.Mirror, r.Turn)
+	if r.PNG {
+		return render.EncodePNG(turned)
 	}
-	return render.EncodeJPEG(img, k.o.Quality)
+	return render.EncodeJPEG(turned, k.o.Quality)
 }
 
 // cached returns the image of that key from the cache, or renders and caches it. The image
@@ -343,14 +362,12 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 
 // part renders a tile that is not one of the slide's levels.
 func (k *Renderer) part(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
-	img, err := render.Region(ctx, m.Slide, m.Part, m.Halved, m.Width, m.Height, render.Options{
-		Background: m.Background,
-		Tile:       func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, m, z, x, y) },
-	})
+	p, err := render.Draw(ctx, m.Slide, render.ViewOf(m.Part, m.Width, m.Height), k.options(m))
 	if err != nil {
 		return nil, err
 	}
-	return render.EncodeJPEG(img, k.o.Quality)
+	defer render.DiscardPicture(ctx, p)
+	return render.EncodePicture(p, k.o.Quality)
 }
 
 // edge crops a tile to the image: losslessly if the JPEG allows it, otherwise by decoding

@@ -30,9 +30,9 @@ const (
 	// pitch is the multiple to which the weights of a sample are padded with zeros: what
 	// the C kernel reads at once.
 	pitch = 8
-	// MaxRatio is the largest number of source samples for one of the result. Beyond it
-	// the weights would become too small for their 14 bits.
-	MaxRatio = 1024
+	// MaxRatio is the largest number of source samples for one of the result. Beyond it most
+	// weights would be 0.
+	MaxRatio = one
 )
 
 // An Axis has the weights of one axis. Make it with [NewAxis], and return it with
@@ -164,16 +164,23 @@ func (a *Axis) set(i, from int, wide []float64) {
 	start := min(max(from, 0), a.size-a.taps)
 	a.first[i] = int32(start)
 	to := a.weightsOf(i)
+	put := func(j, w int) { to[min(max(from+j, 0), a.size-1)-start] += int16(w) }
+	if len(wide) > manyTaps {
+		// The weights are small numbers. Rounding where they begin and end leaves no
+		// remainder, which would be larger than any of them.
+		at, before := 0.0, 0
+		for j, w := range wide {
+			at += w * one / sum
+			next := int(math.Floor(at + 0.5))
+			put(j, next-before)
+			before = next
+		}
+		put(len(wide)-1, one-before)
+		return
+	}
 	total, largest := 0, 0
-	if from == start && len(wide) == len(to) {
-		for j, w := range wide {
-			to[j] = int16(math.Floor(w*one/sum + 0.5))
-		}
-	} else {
-		for j, w := range wide {
-			k := min(max(from+j, 0), a.size-1) - start
-			to[k] += int16(math.Floor(w*one/sum + 0.5))
-		}
+	for j, w := range wide {
+		put(j, int(math.Floor(w*one/sum+0.5)))
 	}
 	for j, w := range to {
 		total += int(w)
@@ -183,6 +190,9 @@ func (a *Axis) set(i, from int, wide []float64) {
 	}
 	to[largest] += int16(one - total)
 }
+
+// manyTaps is the number of taps from which on their weights are rounded together.
+const manyTaps = 256
 
 // weigh sets w to the weights of the source samples from from on, for a sample at centre.
 func (f Filter) weigh(w []float64, centre, scale float64, from int) {
