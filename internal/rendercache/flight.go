@@ -60,14 +60,15 @@ func (f *flight) wait(ctx context.Context) ([]byte, error) {
 }
 
 // work renders an image of a store on a worker.
-func (k *Renderer) work(ctx context.Context, store string, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Renderer) work(ctx context.Context, store string, s size, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	if k.away(store) {
 		return nil, tile.ErrUnreachable
 	}
-	if err := k.begin(ctx); err != nil {
+	free, err := k.begin(ctx, s)
+	if err != nil {
 		return nil, err
 	}
-	return k.limited(ctx, store, func() { <-k.workers }, build)
+	return k.limited(ctx, store, free, build)
 }
 
 // limited renders an image, and calls free once: when it has ended, or after [workTime].

@@ -101,7 +101,8 @@ func TestHangingStore(t *testing.T) {
 func testHangingStore(t *testing.T, path string, make renderFunc) {
 	const memory = 64 << 20
 	budget := render.NewBudget(memory)
-	k := New(Options{Cache: openCache(t, 1<<20), Workers: maxAbandoned, Memory: budget})
+	// Large images get half of the workers.
+	k := New(Options{Cache: openCache(t, 1<<20), Workers: 2 * maxAbandoned, Memory: budget})
 	_, near := mounted(t, path)
 	m, far := mounted(t, path)
 	var held atomic.Int64
@@ -161,4 +162,38 @@ func goMake(makeOne func(n int) error, count int) <-chan error {
 		go func() { answers <- makeOne(n + 1) }()
 	}
 	return answers
+}
+
+// TestSmallImagesPass lets large images wait for a file system that does not answer. A small
+// one of another store gets a worker.
+func TestSmallImagesPass(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tiff")
+	if _, err := (synth.Philips{Seed: 7, Width: 400, Height: 300, TileSize: 128}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		k := New(Options{Cache: openCache(t, 1<<20), Workers: 2})
+		_, near := mounted(t, path)
+		m, far := mounted(t, path)
+		lease := func(store string) tile.Lease {
+			return tile.Lease{Store: store, Current: func() bool { return true }}
+		}
+		m.away = true
+		answers := goMake(func(n int) error {
+			_, err := k.Thumbnail(t.Context(), "rev-far", far, 50+n, 50, color.RGBA{A: 255}, lease("far"))
+			return err
+		}, 5)
+		synctest.Wait()
+		began := time.Now()
+		if _, err := renderFuncs["region"](t.Context(), k, near, lease("near"), 1); err != nil || time.Since(began) != 0 {
+			t.Errorf("a small image beside large ones that hang: %v after %v", err, time.Since(began))
+		}
+		m.away = false
+		close(m.back)
+		for range 5 {
+			if err := <-answers; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

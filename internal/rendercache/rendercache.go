@@ -46,6 +46,7 @@ type Options struct {
 type Renderer struct {
 	o       Options
 	workers chan struct{}
+	large   chan struct{} // workers that render large images
 	waiting atomic.Int64
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -81,12 +82,18 @@ func New(o Options) *Renderer {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	return &Renderer{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}}
+	return &Renderer{
+		o: o, workers: make(chan struct{}, o.Workers), large: make(chan struct{}, max(o.Workers/2, 1)), flights: map[string]*flight{},
+	}
 }
 
 // Tile renders the tile that m describes. It is the Render function of [tile.Options].
 func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, error) {
-	return k.cached(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
+	s := small
+	if m.Shrink {
+		s = large
+	}
+	return k.cached(ctx, m.Revision+"-"+tileKey(&m), m.Lease, s, func(ctx context.Context) ([]byte, error) {
 		return k.tile(ctx, &m)
 	})
 }
@@ -94,7 +101,7 @@ func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, erro
 // Thumbnail renders the entire slide to fit into width × height pixels.
 func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
-	return k.cached(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, key, lease, large, func(ctx context.Context) ([]byte, error) {
 		return render.Thumbnail(ctx, s, width, height, back)
 	})
 }
@@ -102,7 +109,7 @@ func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slid
 // Preview renders the label beside the macro, height pixels high.
 func (k *Renderer) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-preview-%d", revision, height)
-	return k.cached(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, key, lease, small, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
 	})
 }
@@ -115,7 +122,7 @@ func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Sli
 			return b, err
 		}
 	}
-	return k.cached(ctx, revision+"-"+kind, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, revision+"-"+kind, lease, small, func(ctx context.Context) ([]byte, error) {
 		if kind == "label" {
 			b, _, err := render.Label(ctx, s)
 			return b, err
@@ -174,14 +181,38 @@ type Region struct {
 // regionPixels limits the pixels to read for one region.
 const regionPixels = 32 << 20
 
-// Region renders a part of a slide. Regions are not cached, as there are too many
-// different ones. The error may also be [ErrTooMuch].
+// Region renders a part of a slide. Only JPEGs of the entire slide are cached, as there are
+// too many other regions. The error may also be [ErrTooMuch].
 func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
+	if r.shows(m.Slide) && !r.PNG {
+		return k.cached(ctx, m.Revision+"-"+r.key(&m), m.Lease, large, func(ctx context.Context) ([]byte, error) { return k.region(ctx, &m, r) })
+	}
 	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
-		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, &m, r) })
+		return k.work(ctx, m.Store, r.size(), func(ctx context.Context) ([]byte, error) { return k.region(ctx, &m, r) })
 	})
 	defer f.stop()
 	return f.wait(ctx)
+}
+
+// shows reports whether a region is the entire slide.
+func (r *Region) shows(s *slide.Slide) bool {
+	whole := render.Whole(s, r.Width, r.Height)
+	return whole.X == r.X && whole.Y == r.Y && whole.W == r.W && whole.H == r.H && r.Level == whole.Level
+}
+
+// key identifies a region that shows the entire slide.
+func (r *Region) key(m *tile.RenderRequest) string {
+	return fmt.Sprintf("full-%dx%d-%t%d-%t%t-%02x%02x%02x", r.Width, r.Height, r.Mirror, r.Turn, r.Gray, r.Bitonal, m.Background.R, m.Background.G, m.Background.B)
+}
+
+// largePixels is the number of pixels from which on a region is large.
+const largePixels = 2 << 20
+
+func (r *Region) size() size {
+	if r.Width*r.Height >= largePixels {
+		return large
+	}
+	return small
 }
 
 // options returns the options for rendering a part of a slide.
@@ -227,13 +258,13 @@ func (k *Renderer) region(ctx context.Context, m *tile.RenderRequest, r Region) 
 
 // cached returns the image of that key from the cache, or renders and caches it. The image
 // of a file that changed meanwhile is discarded.
-func (k *Renderer) cached(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Renderer) cached(ctx context.Context, key string, lease tile.Lease, s size, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	key += "-" + generation
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
 	}
 	f := k.join(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
-		return k.work(ctx, lease.Store, func(ctx context.Context) ([]byte, error) {
+		return k.work(ctx, lease.Store, s, func(ctx context.Context) ([]byte, error) {
 			b, err := build(ctx)
 			if err != nil {
 				return nil, err
@@ -291,24 +322,48 @@ func (k *Renderer) leave(key string, f *flight) {
 	k.forget(key, f)
 }
 
+// A size is how much work an image is.
+type size uint8
+
+const (
+	// small images are tiles and regions, of which a viewer requests many at once.
+	small size = iota
+	// large images show an entire slide, or are regions of many tiles. They get half of
+	// the workers, so that small ones do not wait behind them.
+	large
+)
+
 // begin waits for a worker, or returns [tile.ErrBusy] if too many requests wait or the
-// wait takes too long.
-func (k *Renderer) begin(ctx context.Context) error {
+// wait takes too long. The worker is free again when free is called.
+func (k *Renderer) begin(ctx context.Context, s size) (free func(), err error) {
 	if k.waiting.Add(1) > int64(k.o.Waiting) {
 		k.waiting.Add(-1)
-		return tile.ErrBusy
+		return nil, tile.ErrBusy
 	}
 	defer k.waiting.Add(-1)
 	t := time.NewTimer(k.o.MaxWait)
 	defer t.Stop()
-	select {
-	case k.workers <- struct{}{}:
-		return nil
-	case <-t.C:
-		return tile.ErrBusy
-	case <-ctx.Done():
-		return ctx.Err()
+	wait := func(slots chan struct{}) error {
+		select {
+		case slots <- struct{}{}:
+			return nil
+		case <-t.C:
+			return tile.ErrBusy
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	if s == small {
+		return func() { <-k.workers }, wait(k.workers)
+	}
+	if err := wait(k.large); err != nil {
+		return nil, err
+	}
+	if err := wait(k.workers); err != nil {
+		<-k.large
+		return nil, err
+	}
+	return func() { <-k.workers; <-k.large }, nil
 }
 
 // Waiting returns the number of images that wait for a worker.
