@@ -97,7 +97,10 @@ func TestIIIFPixels(t *testing.T) {
 		"10,20,30,40/max/0/bitonal.png":                                  grey(part(10, 20, 30, 40), true),
 		"%31%30,20,30,40/max/0/bitonal.png?v=" + im["revision"].(string): grey(part(10, 20, 30, 40), true),
 	} {
-		if d := far(want, st.picture(at+path)); d != 0 {
+		// The decoder of this test repeats samples of chroma, which the server blends with their
+		// neighbours, as libjpeg does.
+		const blended = 0.6
+		if d := far(want, st.picture(at+path)); d < 0 || d > blended {
 			t.Errorf("%s is %v away", path, d)
 		}
 	}
