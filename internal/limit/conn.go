@@ -2,6 +2,7 @@ package limit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -51,9 +52,14 @@ type conn struct {
 	stream
 	connInfo
 	stall   time.Duration
+	reading deadline
+	writing deadline
+	reads   atomic.Int32 // in progress
 	renewed atomic.Int64 // when the write deadline was last extended, by the monotonic clock; 0 to extend it next
 	own     atomic.Bool  // the server has set a deadline of its own
 	taken   uint64       // bytes that the client had acknowledged at the last check
+	ahead   ahead
+	joined  joined
 }
 
 // renew extends the write deadline, unless at least half of it is left.
@@ -66,12 +72,23 @@ func (c *conn) renew() {
 		return
 	}
 	c.renewed.Store(now)
-	c.stream.SetWriteDeadline(time.Now().Add(c.stall)) // or the write fails
+	c.setWriting(now + int64(c.stall)) // or the write fails
+}
+
+// setWriting sets the write deadline, by the monotonic clock.
+func (c *conn) setWriting(at int64) error {
+	if !c.writing.want(at) {
+		return nil
+	}
+	return c.writing.arm(c.stream.SetWriteDeadline)
 }
 
 // again reports whether a write that timed out is to continue, since the client has taken
 // something.
 func (c *conn) again(n int64, err error) bool {
+	if c.writing.early(err) {
+		return c.writing.arm(c.stream.SetWriteDeadline) == nil
+	}
 	if c.own.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
@@ -89,6 +106,12 @@ func (c *conn) Write(b []byte) (int, error) {
 			_, err := c.stream.Write(p)
 			return len(b), err
 		}
+	}
+	switch {
+	case c.joined.body > 0 && c.joined.hold(b):
+		return len(b), nil
+	case c.joined.buf != nil:
+		return c.writeJoined(b)
 	}
 	total := 0
 	for {
@@ -144,12 +167,10 @@ func (c *conn) readFrom(chunk *io.LimitedReader) (int64, error) {
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
 	c.renewed.Store(0)
-	return c.stream.SetWriteDeadline(t)
+	return c.setWriting(since(t))
 }
 
 // SetDeadline implements [net.Conn].
 func (c *conn) SetDeadline(t time.Time) error {
-	c.own.Store(!t.IsZero())
-	c.renewed.Store(0)
-	return c.stream.SetDeadline(t)
+	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }

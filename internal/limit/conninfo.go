@@ -24,6 +24,7 @@ const (
 // A connInfo is the state of a connection.
 type connInfo struct {
 	client stream
+	conn   *conn // as its server knows it
 	// since is when the connection became idle by the monotonic clock, in nanoseconds;
 	// 0 while a request is served, and negative before the first one.
 	since atomic.Int64

@@ -29,9 +29,9 @@ type Options struct {
 	// Stall is how long a client may read nothing that is written to it, 30 s if
 	// 0. An answer that progresses is not interrupted, however long it takes.
 	Stall time.Duration
-	// Raw returns the connections unwrapped, for a server that writes faster to TCP
-	// connections. It has to limit the time of a write itself.
-	Raw bool
+	// Ahead is for a server that reads the first byte of a request by itself: the rest is
+	// read along with it.
+	Ahead bool
 	// PerAddress limits the connections from one address; 0 for no limit. At the limit
 	// another connection of that address is closed for a new one:
 	// stalled ones first, then the one that has been idle longest.
@@ -119,19 +119,18 @@ func (p *ConnLimiter) Accept() (net.Conn, error) {
 // enter registers a connection.
 func (p *ConnLimiter) enter(client stream) net.Conn {
 	limitSendBuffer(client)
-	var handed net.Conn = client
-	pl := &connInfo{client: client}
-	if !p.o.Raw {
-		c := &conn{stream: client, stall: p.o.Stall}
-		handed, pl = c, &c.connInfo
-		pl.client = client
+	c := &conn{stream: client, stall: p.o.Stall}
+	if p.o.Ahead {
+		c.ahead = newAhead(client)
 	}
+	pl := &c.connInfo
+	pl.client, pl.conn = client, c
 	pl.since.Store(-monotonic())
 	pl.addr = address(client)
 	p.admit(pl)
 	p.open.Add(1)
-	p.conns.Store(handed, pl)
-	return handed
+	p.conns.Store(c, pl)
+	return c
 }
 
 // State records the state of a connection. It is the ConnState of [http.Server].
@@ -158,9 +157,6 @@ func (p *ConnLimiter) State(c net.Conn, state http.ConnState) {
 func (p *ConnLimiter) connInfo(c net.Conn) *connInfo {
 	if c, ok := c.(*conn); ok {
 		return &c.connInfo
-	}
-	if v, ok := p.conns.Load(c); ok {
-		return v.(*connInfo)
 	}
 	return nil
 }

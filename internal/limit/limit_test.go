@@ -53,9 +53,10 @@ func listen(t *testing.T, o limit.Options) *service {
 
 func startHTTP(t *testing.T, o limit.Options, release chan struct{}) *service {
 	s := listen(t, o)
-	srv := &http.Server{ConnState: s.State, Handler: limit.Bodies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{ConnState: s.State, ConnContext: s.Context, Handler: limit.Bodies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/big":
+			limit.JoinAnswer(r, len(big))
 			w.Write(big)
 		case "/wait":
 			<-release
@@ -70,7 +71,7 @@ func startHTTP(t *testing.T, o limit.Options, release chan struct{}) *service {
 }
 
 func startFast(t *testing.T, o limit.Options, release chan struct{}) *service {
-	o.Raw = true
+	o.Ahead = true
 	s := listen(t, o)
 	srv := &fasthttp.Server{
 		ConnState:    func(c net.Conn, st fasthttp.ConnState) { s.State(c, http.ConnState(st)) },
@@ -79,6 +80,7 @@ func startFast(t *testing.T, o limit.Options, release chan struct{}) *service {
 			switch string(ctx.Path()) {
 			case "/big":
 				ctx.Response.SetBodyRaw(big)
+				limit.Join(ctx.Conn(), len(big))
 			case "/wait":
 				<-release
 				fallthrough
@@ -295,7 +297,7 @@ func TestMissingBody(t *testing.T) {
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	s := listen(t, limit.Options{})
-	srv := &http.Server{ConnState: s.State, Handler: limit.Bodies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{ConnState: s.State, ConnContext: s.Context, Handler: limit.Bodies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		time.Sleep(bodyTime * 6 / 5) // longer than a client may send nothing
 		fmt.Fprint(w, len(b), err, r.Context().Err())
@@ -376,31 +378,27 @@ func TestRequestLimiter(t *testing.T) {
 // BenchmarkState measures what tracking a connection costs each request, with a thousand
 // others.
 func BenchmarkState(b *testing.B) {
-	for _, raw := range []bool{false, true} {
-		b.Run(fmt.Sprint("raw=", raw), func(b *testing.B) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer l.Close()
-			p := limit.New(l, limit.Options{Raw: raw})
-			var c net.Conn
-			for range 1000 {
-				dialed, err := net.Dial("tcp", l.Addr().String())
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer dialed.Close()
-				if c, err = p.Accept(); err != nil {
-					b.Fatal(err)
-				}
-				defer c.Close()
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				p.State(c, http.StateActive)
-				p.State(c, http.StateIdle)
-			}
-		})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	p := limit.New(l, limit.Options{})
+	var c net.Conn
+	for range 1000 {
+		dialed, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer dialed.Close()
+		if c, err = p.Accept(); err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.State(c, http.StateActive)
+		p.State(c, http.StateIdle)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // the limit are refused, a large file arrives complete, and a connection that waits when the
 // listener is closed is still accepted.
 func TestUnixSocket(t *testing.T) {
-	for _, raw := range []bool{false, true} {
+	for _, ahead := range []bool{false, true} {
 		dir, err := os.MkdirTemp("/tmp", "limit")
 		if err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestUnixSocket(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := New(l, Options{Max: 2, PerAddress: 100, Raw: raw})
+		p := New(l, Options{Max: 2, PerAddress: 100, Ahead: ahead})
 		server := &http.Server{ConnState: p.State, ConnContext: p.Context, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/file" {
 				http.ServeFile(w, r, file)
@@ -61,13 +61,13 @@ func TestUnixSocket(t *testing.T) {
 			return string(b)
 		}
 		if got := get("/"); got != "127.0.0.1:0" {
-			t.Errorf("raw %v: address %q", raw, got)
+			t.Errorf("ahead %v: address %q", ahead, got)
 		}
 		if get("/file") != content {
-			t.Errorf("raw %v: the file differs from the one that was sent", raw)
+			t.Errorf("ahead %v: the file differs from the one that was sent", ahead)
 		}
 		if s := p.Stats(); s.Open != 1 {
-			t.Errorf("raw %v: %d connections, want 1", raw, s.Open)
+			t.Errorf("ahead %v: %d connections, want 1", ahead, s.Open)
 		}
 		var busy []net.Conn
 		for range 3 { // new connections, which may not be closed for another one yet
@@ -82,7 +82,7 @@ func TestUnixSocket(t *testing.T) {
 		io.WriteString(last, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		last.SetReadDeadline(time.Now().Add(time.Minute))
 		if b, err := io.ReadAll(last); !strings.HasPrefix(string(b), "HTTP/1.1 503") {
-			t.Errorf("raw %v: over the limit: %q, %v", raw, b, err)
+			t.Errorf("ahead %v: over the limit: %q, %v", ahead, b, err)
 		}
 	}
 }

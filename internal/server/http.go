@@ -128,7 +128,7 @@ func (s *Server) handler() http.Handler {
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
-	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Join: limit.JoinAnswer, Log: s.log}
 	if s.access.api != nil {
 		h.Gate = s.access.api.Gate
 	}

@@ -21,7 +21,7 @@ func (s *Server) openPort(context.Context) (err error) {
 	http := &s.o.HTTP
 	o := limit.Options{
 		Max: limit.Connections(http.Connections, s.o.Cache.OpenSlides), PerAddress: http.PerAddress, Exempt: http.Proxies.Trust,
-		Raw: s.o.Mode == TileServer, Memory: s.storage.memory, Log: s.log,
+		Ahead: s.o.Mode == TileServer, Memory: s.storage.memory, Log: s.log,
 	}
 	if o.Max < http.Connections {
 		s.log.Warn("the limit of open files is too low for all connections: raise LimitNOFILE, or ulimit -n",

@@ -9,6 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
@@ -17,7 +18,7 @@ import (
 func (s *Server) serveTiles(ctx context.Context) error {
 	h := &fasthttp.Handler{
 		Tiles: s.storage.tiles, Next: tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
-		Ending: s.health.Ending, Hold: bufferBudget(s.storage.memory).Take, State: s.port.limiter.State, Log: s.log,
+		Ending: s.health.Ending, Hold: bufferBudget(s.storage.memory).Take, State: s.port.limiter.State, Join: limit.Join, Log: s.log,
 	}
 	if s.access.api != nil {
 		h.Gate, h.Proxies = s.access.api.Gate, s.access.api.Proxies

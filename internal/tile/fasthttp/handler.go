@@ -51,6 +51,9 @@ type Handler struct {
 	// Hold, if not nil, reserves memory for large bodies and for answers other than tiles
 	// until release is called. It reports false if there is not enough.
 	Hold func(bytes int64) (release func(), ok bool)
+	// Join, if not nil, is called before an answer with a body of so many bytes is written at
+	// once, so that the connection can write head and body together.
+	Join func(c net.Conn, body int)
 	Log  *slog.Logger
 }
 
@@ -204,6 +207,9 @@ func (s *server) writeTile(ctx *fasthttp.RequestCtx, a *answer.Answer) {
 	}
 	ctx.Response.SetBodyRaw(a.Tile.Body)
 	ctx.SetUserValue(answerKey, &release{a.Tile})
+	if s.Join != nil {
+		s.Join(ctx.Conn(), len(a.Tile.Body)) // last: nothing else is written after it
+	}
 }
 
 const answerKey = "tile"
@@ -225,6 +231,9 @@ func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 			s.Log.Error("panic in handler", "request", id, "panic", p)
 		}
 		ctx.Response.Reset()
+		if s.Join != nil {
+			s.Join(ctx.Conn(), 0)
+		}
 		s.problem(ctx, id, tile.Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log."})
 	}
 }

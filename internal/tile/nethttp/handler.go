@@ -35,7 +35,10 @@ type Handler struct {
 	// header. It returns the context of the request and a function to call with the
 	// status.
 	Trace func(ctx context.Context, traceparent string) (context.Context, func(status int))
-	Log   *slog.Logger
+	// Join, if not nil, is called before an answer with a body of so many bytes is written at
+	// once, so that the connection can write head and body together.
+	Join func(r *http.Request, body int)
+	Log  *slog.Logger
 }
 
 // Header values that are shared by all answers instead of being allocated for each.
@@ -107,7 +110,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Reques
 		return h.fail(w, r, req, &a), 0
 	}
 	defer a.Tile.Release()
-	return a.Status, writeTile(w, r, &a)
+	return a.Status, h.writeTile(w, r, &a)
 }
 
 // redirected reports whether the client was redirected to the server that has the file.
@@ -117,7 +120,7 @@ func (h *Handler) redirected(w http.ResponseWriter, r *http.Request, a *answer.A
 }
 
 // writeTile writes the tile and its headers, and returns the size of the body.
-func writeTile(w http.ResponseWriter, r *http.Request, a *answer.Answer) int {
+func (h *Handler) writeTile(w http.ResponseWriter, r *http.Request, a *answer.Answer) int {
 	head := w.Header()
 	head["Etag"] = []string{a.Tile.ETag}
 	head["Cache-Control"] = []string{a.Tile.CacheControl()}
@@ -133,6 +136,9 @@ func writeTile(w http.ResponseWriter, r *http.Request, a *answer.Answer) int {
 	head["Content-Length"] = []string{strconv.Itoa(len(a.Tile.Body))}
 	if r.Method == http.MethodHead {
 		return 0
+	}
+	if h.Join != nil {
+		h.Join(r, len(a.Tile.Body))
 	}
 	w.Write(a.Tile.Body) // if this fails, the client has disconnected
 	return len(a.Tile.Body)
