@@ -1,16 +1,20 @@
 package slide_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -47,7 +51,7 @@ var interpreter = sync.OnceValue(func() string {
 func needOpenSlide(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("starts a Python for each slide")
+		t.Skip("lets Python read each slide")
 	}
 	if interpreter() == "" {
 		t.Skip("no Python with openslide and PIL (Debian: python3-openslide)")
@@ -83,18 +87,69 @@ func ask(t *testing.T, path string, s *slide.Slide) (verdict, error) {
 			write(t, dir, fmt.Sprintf("%s_%d", kind, i), b, p.Layout, p.Width, h)
 		}
 	}
-	var out, complaint bytes.Buffer
-	cmd := exec.Command(interpreter(), filepath.Join("testdata", "oracle.py"), path, dir)
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
-		lines := bytes.Split(bytes.TrimSpace(complaint.Bytes()), []byte("\n"))
-		return verdict{}, fmt.Errorf("%s", lines[len(lines)-1])
+	var v struct {
+		verdict
+		Error string
 	}
-	var v verdict
-	if err := json.Unmarshal(out.Bytes(), &v); err != nil {
-		t.Fatalf("%v in %s", err, out.Bytes())
+	answer := judge(t, path+"\t"+dir)
+	if err := json.Unmarshal(answer, &v); err != nil {
+		t.Fatalf("%v in %s", err, answer)
 	}
-	return v, nil
+	if v.Error != "" {
+		return verdict{}, errors.New(v.Error)
+	}
+	return v.verdict, nil
+}
+
+// A judging is a process of testdata/oracle.py, which ends with this process.
+type judging struct {
+	in  io.Writer
+	out *bufio.Reader
+}
+
+// idle holds the processes that have no question at present.
+var idle = make(chan judging, runtime.GOMAXPROCS(0))
+
+// judge sends a question to a process of testdata/oracle.py and returns its answer.
+func judge(t *testing.T, question string) []byte {
+	t.Helper()
+	var p judging
+	select {
+	case p = <-idle:
+	default:
+		p = startJudging(t)
+	}
+	if _, err := io.WriteString(p.in, question+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := p.out.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("oracle.py has ended: %v", err)
+	}
+	select {
+	case idle <- p:
+	default:
+		p.in.(io.Closer).Close()
+	}
+	return answer
+}
+
+func startJudging(t *testing.T) judging {
+	t.Helper()
+	cmd := exec.Command(interpreter(), filepath.Join("testdata", "oracle.py"))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return judging{in, bufio.NewReader(out)}
 }
 
 // write writes a tile or strip: a JPEG unchanged, so that OpenSlide decodes it itself,

@@ -5,10 +5,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
-	"image/color"
 	"image/jpeg"
 	"maps"
 	"slices"
+	"sync"
 )
 
 // A Pyramid is a small slide: 150 × 130 pixels in JPEG tiles of 64, and two more
@@ -145,15 +145,24 @@ func (d *directory) write(out []byte, at int, last bool) []byte {
 	return append(le.AppendUint32(out, next), body...)
 }
 
-// picture returns a JPEG that differs for each seed.
+// pictures are the JPEGs that picture has encoded: encoding them takes most of the time of a
+// slide, above all under the race detector.
+var pictures sync.Map // of [3]int to []byte
+
+// picture returns a JPEG that differs for each seed, which the caller must not change.
 func picture(w, h int, seed uint8) []byte {
+	key := [3]int{w, h, int(seed)}
+	if b, ok := pictures.Load(key); ok {
+		return b.([]byte)
+	}
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
 		for x := range w {
-			img.Set(x, y, color.RGBA{uint8(x) + seed, uint8(y)*3 + seed, 200 - seed, 255})
+			copy(img.Pix[img.PixOffset(x, y):], []byte{uint8(x) + seed, uint8(y)*3 + seed, 200 - seed, 255})
 		}
 	}
-	return encode(img)
+	b, _ := pictures.LoadOrStore(key, encode(img))
+	return b.([]byte)
 }
 
 func encode(img image.Image) []byte {
