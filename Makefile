@@ -71,10 +71,11 @@ run: build
 # linker writes no tables for debuggers, which take half of its time; stack traces need none.
 GOTEST = $(2) go test -vet=off -ldflags='-s -w' -json $(1) | go run ./scripts/gotest $(3)
 
-# The race detector needs a C compiler. It does not look into SQLite, which is C
-# translated to Go: it would take ten times as long, and none of our variables are there.
-# Only that one package: generic functions that others share would lose their checks.
-RACE = $(if $(shell command -v gcc),-race -gcflags=modernc.org/sqlite/lib=-race=false)
+# The race detector needs a C compiler. It does not look into SQLite and the C library below
+# it, which are C translated to Go: they would take ten times as long, and none of our
+# variables are there. Only these packages: generic functions that others share would lose
+# their checks.
+RACE = $(if $(shell command -v gcc),-race $(foreach p,sqlite/lib libc memory,-gcflags=modernc.org/$(p)=-race=false))
 
 # One suite after the other: each keeps all processors busy.
 .PHONY: test
@@ -105,13 +106,16 @@ vet: web
 
 # Packages that only compute take ten times as long under the race detector; test-long
 # runs them under it.
-UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert
+UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/icc internal/jpeg internal/planes internal/render internal/synth
 
 # Nor are synthetic slides checked in the tests of other packages: they took half of the
 # processor time. The package shares no data with others through sync.Once, sync/atomic and
 # sync.Map, and uses no generic function that others use on shared data: their effects would
 # be hidden from the detector.
 UNCHECKED := $(if $(RACE),-gcflags=github.com/slideatlas/ptiffstore/internal/synth=-race=false)
+
+# Many tests wait for servers, processes and databases: others use the processors meanwhile.
+WAITING := -p 3 -parallel 4
 
 # Tests of the command line run under the race detector only if they run a server in their
 # process (PTIFFSTORE_PART, see cmd/ptiffstore/part_test.go). The others run a command, whose
@@ -121,7 +125,7 @@ test-go: web
 	@echo "== tests"
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
 	$(call GOTEST,-timeout 40m $(UNRACED:%=./%) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
-	$(call GOTEST,$(RACE) $(UNCHECKED) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
+	$(call GOTEST,$(RACE) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
 	$(TESTRELEASE) || failed=1; \
 	exit $${failed:-0}
 
