@@ -159,7 +159,7 @@ func (c *checker) read(off, n uint64) (b []byte, zeros bool, err error) {
 	return b, len(bytes.Trim(b, "\x00")) == 0, nil
 }
 
-// tile checks that a tile is complete: a JPEG from SOI to EOI, deflate up to its
+// tile checks that a tile is complete: a JPEG from SOI to EOI, JPEG 2000 likewise, deflate up to its
 // checksum, other codecs as far as possible without decoding.
 func (c *checker) tile(r tileRange) error {
 	l, src := &c.s.Levels[r.level], c.s.sources[r.level]
@@ -195,6 +195,10 @@ func (c *checker) tile(r tileRange) error {
 			return fail("the tile is incomplete: it inflates to %d bytes instead of %d", n, raw)
 		case n == most:
 			return fail("the tile is damaged: it inflates to more than the %d bytes of a tile", raw)
+		}
+	case JPEG2000:
+		if err := checkStream(b); err != nil {
+			return fail("the tile is incomplete or damaged: %v", err)
 		}
 	case WebP:
 		size := int64(b[4]) | int64(b[5])<<8 | int64(b[6])<<16 | int64(b[7])<<24

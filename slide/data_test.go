@@ -146,9 +146,18 @@ func TestRealAperio(t *testing.T) {
 }
 
 func TestRealJPEG2000(t *testing.T) {
-	_, err := openData(t, "real", "CMU-1-JP2K-Region.svs")
-	if e, ok := errors.AsType[*tiff.UnsupportedError](err); !ok || e.Tag != tiff.TagCompression {
-		t.Errorf("got %v", err)
+	s, err := openData(t, "real", "CMU-1-JP2K-Region.svs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := levelSizes(s), "4000x3000"; got != want || s.Format != "aperio" || s.Levels[0].Layout.Codec != JPEG2000 {
+		t.Errorf("%s %s of %v, want aperio %s", s.Format, got, s.Levels[0].Layout.Codec, want)
+	}
+	if err := s.Check(); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	if got, _ := allTiles(t, s); got != 221 {
+		t.Errorf("%d tiles, want 221", got)
 	}
 }
 

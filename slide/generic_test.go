@@ -48,7 +48,7 @@ func TestGenericLevels(t *testing.T) {
 		{"SubIFDs and pages hold the same", []testDir{withSubs(level0(), reduced(half())), reduced(half())}, "512x256 256x128"},
 		{"thumbnail in strips first", []testDir{stripDir(50, 25, 25, "small"), level0(), half()}, "512x256 256x128"},
 		{"tiles listed as strips", []testDir{strips}, "512x256"},
-		{"a level of a compression not read", []testDir{level0(), reduced(half().with(fields{tiff.TagCompression: uint16(compressionAperioRGB)}))}, "512x256"},
+		{"a level of a compression not read", []testDir{level0(), reduced(half().with(fields{tiff.TagCompression: uint16(compressionLERC)}))}, "512x256"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,7 +91,9 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{"strips", []testDir{stripDir(100, 100, 10, "a photo")}, tiff.TagStripOffsets, "not a pyramidal TIFF"},
 		{"old-style JPEG", set(fields{tiff.TagCompression: uint16(compressionOldJPEG)}), tiff.TagCompression, "old-style JPEG"},
-		{"JPEG 2000", set(fields{tiff.TagCompression: uint16(compressionAperioRGB)}), tiff.TagCompression, "JPEG 2000"},
+		{"JPEG XL", set(fields{tiff.TagCompression: uint16(compressionJPEGXL)}), tiff.TagCompression, "JPEG XL"},
+		{"JPEG 2000 in planes", set(fields{tiff.TagCompression: uint16(compressionJPEG2000), tiff.TagPlanarConfig: uint16(2)}), tiff.TagPlanarConfig, "tiles of its own"},
+		{"JPEG 2000 of 16 bits", set(fields{tiff.TagCompression: uint16(compressionAperioRGB), tiff.TagBitsPerSample: []uint16{16, 16, 16}}), tiff.TagBitsPerSample, "JPEG 2000 with 16 bits"},
 		{"unknown compression", set(fields{tiff.TagCompression: uint16(4242)}), tiff.TagCompression, "4242"},
 		{"turned", set(fields{tiff.TagOrientation: uint16(6)}), tiff.TagOrientation, "orientation 6"},
 		{"planes", set(fields{tiff.TagPlanarConfig: uint16(2)}), tiff.TagPlanarConfig, "tiles of its own"},

@@ -50,29 +50,29 @@ const unassociatedAlpha = 2
 
 // codecs are the supported compressions.
 var codecs = map[uint64]Codec{
-	compressionNone:     None,
-	compressionLZW:      LZW,
-	compressionJPEG:     JPEG,
-	compressionAdobe:    Deflate,
-	compressionDeflate:  Deflate,
-	compressionZstd:     Zstd,
-	compressionZstdOld:  Zstd,
-	compressionWebP:     WebP,
-	compressionWebPOld:  WebP,
-	compressionPackBits: PackBits,
+	compressionNone:       None,
+	compressionLZW:        LZW,
+	compressionJPEG:       JPEG,
+	compressionAdobe:      Deflate,
+	compressionDeflate:    Deflate,
+	compressionZstd:       Zstd,
+	compressionZstdOld:    Zstd,
+	compressionWebP:       WebP,
+	compressionWebPOld:    WebP,
+	compressionPackBits:   PackBits,
+	compressionAperioYCC:  JPEG2000,
+	compressionAperioRGB:  JPEG2000,
+	compressionJPEG2000NI: JPEG2000,
+	compressionJPEG2000:   JPEG2000,
 }
 
 // unread names the compressions that are known but not supported.
 var unread = map[uint64]string{
-	compressionOldJPEG:    "old-style JPEG",
-	compressionAperioYCC:  "JPEG 2000",
-	compressionAperioRGB:  "JPEG 2000",
-	compressionJPEG2000NI: "JPEG 2000",
-	compressionJPEG2000:   "JPEG 2000",
-	compressionLERC:       "LERC",
-	compressionLZMA:       "LZMA",
-	compressionPNG:        "PNG",
-	compressionJPEGXL:     "JPEG XL",
+	compressionOldJPEG: "old-style JPEG",
+	compressionLERC:    "LERC",
+	compressionLZMA:    "LZMA",
+	compressionPNG:     "PNG",
+	compressionJPEGXL:  "JPEG XL",
 }
 
 // readLayout describes how the pixels of d are stored. The error says why they cannot
@@ -115,12 +115,13 @@ func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 	if lay.Samples == 1 {
 		lay.Planar = 1 // both mean the same
 	}
+	aperioColours(compression, &lay)
 	if lay.Photometric == palette {
 		if err := readColorMap(d, &lay); err != nil {
 			return lay, err
 		}
 	}
-	if err := readable(d, &lay); err != nil || lay.Codec == JPEG {
+	if err := readable(d, &lay); err != nil || lay.Codec == JPEG || lay.Codec == JPEG2000 {
 		return lay, err
 	}
 	if lay.Photometric == yCbCr {
@@ -137,6 +138,20 @@ func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 	}
 	lay.Reversed = fill == 2
 	return lay, nil
+}
+
+// aperioColours sets what three samples of JPEG 2000 mean where the compression says it, as in
+// files of Aperio, whatever the photometric interpretation is.
+func aperioColours(compression uint64, lay *Layout) {
+	if lay.Samples != 3 {
+		return
+	}
+	switch compression {
+	case compressionAperioYCC:
+		lay.Photometric = yCbCr
+	case compressionAperioRGB:
+		lay.Photometric = rgb
+	}
 }
 
 // readChroma reads how YCbCr without JPEG is stored.
@@ -265,12 +280,12 @@ func readable(d *tiff.Directory, lay *Layout) error {
 	switch {
 	case lay.Planar != 1 && lay.Planar != 2:
 		return broken(d, tiff.TagPlanarConfig, "planar configuration %d, expected 1 or 2", lay.Planar)
-	case lay.Planar == 2 && (lay.Codec == JPEG || lay.Codec == WebP):
+	case lay.Planar == 2 && (lay.Codec == JPEG || lay.Codec == WebP || lay.Codec == JPEG2000):
 		return unsupported(d, tiff.TagPlanarConfig,
 			"planar configuration 2 (each colour in tiles of its own) is not supported with %v; write the slide with interleaved colours: tiffcp -p contig", lay.Codec)
 	}
 	need := samplesOf(lay.Photometric)
-	if _, ok := d.Entry(tiff.TagPhotometric); !ok && lay.Samples >= 3 {
+	if _, ok := d.Entry(tiff.TagPhotometric); !ok && lay.Samples >= 3 && need != 3 {
 		return unsupported(d, tiff.TagPhotometric, "the meaning of the %d samples of a pixel is unknown, as PhotometricInterpretation is missing; add the tag, for example with tiffset -s 262 2 for RGB", lay.Samples)
 	}
 	switch {
@@ -279,7 +294,7 @@ func readable(d *tiff.Directory, lay *Layout) error {
 	case lay.Samples < need:
 		return broken(d, tiff.TagSamplesPerPixel, "%d samples per pixel, but photometric interpretation %d has %d",
 			lay.Samples, lay.Photometric, need)
-	case lay.Codec == JPEG:
+	case lay.Codec == JPEG, lay.Codec == JPEG2000:
 		return readableJPEG(d, lay, need)
 	case lay.Codec == WebP && lay.Bits != 8, lay.Bits != 8 && lay.Bits != 16 && !lay.fine():
 		return unsupported(d, tiff.TagBitsPerSample, "%d bits per sample are not supported, only 8 and 16, and for grey 1, 2 and 4", lay.Bits)
@@ -309,17 +324,18 @@ func samplesOf(photometric int) int {
 	return 0
 }
 
-// readableJPEG rejects JPEG layouts that browsers do not display correctly.
+// readableJPEG rejects layouts of JPEG that browsers do not display correctly, and the same
+// ones of JPEG 2000.
 func readableJPEG(d *tiff.Directory, lay *Layout, need int) error {
 	switch {
 	case lay.Bits != 8:
-		return unsupported(d, tiff.TagBitsPerSample, "JPEG with %d bits per sample is not supported; %s", lay.Bits, advice)
+		return unsupported(d, tiff.TagBitsPerSample, "%v with %d bits per sample is not supported; %s", lay.Codec, lay.Bits, advice)
 	case lay.Photometric == cmyk:
-		return unsupported(d, tiff.TagPhotometric, "CMYK JPEG is not supported; %s", advice)
+		return unsupported(d, tiff.TagPhotometric, "CMYK %v is not supported; %s", lay.Codec, advice)
 	case lay.Photometric == minIsWhite || lay.Photometric == palette:
-		return unsupported(d, tiff.TagPhotometric, "JPEG with photometric interpretation %d is not supported; %s", lay.Photometric, advice)
+		return unsupported(d, tiff.TagPhotometric, "%v with photometric interpretation %d is not supported; %s", lay.Codec, lay.Photometric, advice)
 	case lay.Samples != need:
-		return unsupported(d, tiff.TagSamplesPerPixel, "JPEG with %d samples per pixel is not supported; %s", lay.Samples, advice)
+		return unsupported(d, tiff.TagSamplesPerPixel, "%v with %d samples per pixel is not supported; %s", lay.Codec, lay.Samples, advice)
 	}
 	return nil
 }

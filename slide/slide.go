@@ -38,14 +38,14 @@ const (
 	Deflate
 	WebP
 	Zstd
-	JPEG2000 // recognized, not supported
+	JPEG2000 // a codestream or a JP2 file; see [Layout.Photometric]
 	PackBits
 )
 
 // A Layout describes how the bytes of a tile or strip are compressed and arranged.
 type Layout struct {
 	Codec        Codec
-	Photometric  int  // tag 262
+	Photometric  int  // tag 262; with JPEG 2000 of Aperio, 2 or 6 as its compression says
 	Samples      int  // per pixel
 	Bits         int  // per sample
 	Planar       int  // 1 chunky; 2 separate, see [Layout.Planes]
@@ -53,7 +53,7 @@ type Layout struct {
 	BigEndian    bool // order of 16-bit samples
 	ExtraSamples []int
 	ColorMap     []uint16 // 3×2^bits, for photometric 3
-	Chroma       *Chroma  // for photometric 6 without JPEG
+	Chroma       *Chroma  // for photometric 6 without JPEG and JPEG 2000
 	// Reversed reports that the file stores the bits of each byte in reverse order. The
 	// bytes that this package returns are in the usual order.
 	Reversed bool

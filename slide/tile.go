@@ -166,6 +166,9 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 			return nil, err
 		}
 		l.Layout.reverse(b)
+		if l.Layout.Codec == JPEG2000 {
+			return dst, l.checkJPEG2000(b, int64(off), src.offsets)
+		}
 		return dst, checkStart(l.Layout.Codec, b, int64(off), src.offsets)
 	}
 	base := len(dst)

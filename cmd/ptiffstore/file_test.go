@@ -217,7 +217,7 @@ func TestDamagedPictures(t *testing.T) {
 		{"label-corrupt", []string{"preview"}, exitFile, broken},
 		{"label-corrupt-in-xml", []string{"associated", "label"}, exitFile, broken},
 		{"text", []string{"preview"}, exitFile, broken},
-		{"jpeg2000", []string{"tile", "0", "0", "0"}, exitFile, foreign},
+		{"jpeg-xl", []string{"tile", "0", "0", "0"}, exitFile, foreign},
 	} {
 		args := append([]string{tt.args[0], made[tt.damage]}, tt.args[1:]...)
 		r := command(t, args...)

@@ -30,10 +30,17 @@ type Entry struct {
 // catalog, only the id and the number are set, and Gone.
 type Change struct {
 	Entry
-	ExternalID   string   // of the image in another application; "" if it has none
+	ExternalID string // of the image in another application; "" if it has none
+	// JPEG2000 reports an unsupported image that is a slide of JPEG 2000, which the build
+	// that inspected it does not read.
+	JPEG2000     bool
 	FormerStores []string // ids and external ids of the stores that it was in before
 	Seq          int64
 }
+
+// NotJPEG2000 is a part of the reason why a slide of JPEG 2000 is unsupported. Versions that
+// never read it wrote it as well.
+const NotJPEG2000 = "(JPEG 2000)"
 
 const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
 	i.digest, i.first_seen, i.last_change, i.missing_since, i.hidden_at`
@@ -45,7 +52,8 @@ type Changes struct{ *handle }
 // most limit, each in its current state. It skips none: a change that becomes visible later
 // has a higher number.
 func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change, error) {
-	rows, err := cs.read.QueryContext(ctx, `SELECT c.seq, c.id, i.external_id, CASE WHEN `+cs.position+`(d.fields, '"FormerStores"') > 0 THEN `+cs.former+` END, `+entryColumns+`
+	rows, err := cs.read.QueryContext(ctx, `SELECT c.seq, c.id, i.external_id, CASE WHEN `+cs.position+`(d.fields, '"FormerStores"') > 0 THEN `+cs.former+` END,
+		CASE WHEN i.state = '`+string(Unsupported)+`' AND `+cs.position+`(i.reason, '`+NotJPEG2000+`') > 0 THEN 1 ELSE 0 END, `+entryColumns+`
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
 		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store LEFT JOIN descriptions d ON d.n = i.n ORDER BY c.seq`, since, limit)
 	if err != nil {
@@ -58,14 +66,15 @@ func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change,
 		var id string
 		var external sql.NullString
 		var former []byte
-		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external, &former)
+		var unread int64
+		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external, &former, &unread)
 		if err != nil {
 			return nil, wrap(err, "changes")
 		}
 		if !there {
 			ch.Entry = Entry{ID: id, Gone: true}
 		}
-		ch.ExternalID = external.String
+		ch.ExternalID, ch.JPEG2000 = external.String, unread != 0
 		if len(former) > 0 {
 			if err := json.Unmarshal(former, &ch.FormerStores); err != nil {
 				return nil, fmt.Errorf("former stores of image %s: %w", id, err)

@@ -135,7 +135,7 @@ func (s *strips) next() error {
 	switch codec := s.src.Layout.Codec; {
 	case codec == slide.JPEG:
 		s.rows, err = s.jpeg(i, n, w, h)
-	case codec == slide.WebP, s.src.Layout.Planes() > 1:
+	case codec == slide.WebP, codec == slide.JPEG2000, s.src.Layout.Planes() > 1:
 		var img *image.RGBA
 		if img, err = decodePiece(s.ctx, r, n, s.src.Layout, w, h); err == nil {
 			s.rows = &whole{ctx: s.ctx, img: img}

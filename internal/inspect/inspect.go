@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,7 +18,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -50,7 +53,9 @@ type Inspection struct {
 	Kind     Kind
 	Reason   string       // in words, no file name in them; "" if Whole
 	Identity fsx.Identity // of the file that was inspected; zero if it could not be opened
-	Slide    *slide.Slide // if Complete; its file is closed, so it can be described but not read
+	// Slide is set if Complete, or if this build cannot decode the tiles of a slide that is
+	// complete. Its file is closed, so it can be described but not read.
+	Slide *slide.Slide
 	// Sent means that the file is as its sender sent it: no further bytes of it arrive.
 	Sent bool
 	// Names are what the document of an image says about it; nil for files.
@@ -159,6 +164,8 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	var wrong *tiff.FormatError
 	var unsupported *tiff.UnsupportedError
 	switch {
+	case err == nil && !ReadsJPEG2000() && slices.ContainsFunc(s.Levels, func(l slide.Level) bool { return l.Layout.Codec == slide.JPEG2000 }):
+		return Inspection{Kind: Unsupported, Reason: noJPEG2000, Slide: s}
 	case err == nil:
 		return Inspection{Slide: s}
 	case errors.As(err, &unsupported):
@@ -168,6 +175,13 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	}
 	return ReadError(err)
 }
+
+// ReadsJPEG2000 reports whether this build decodes JPEG 2000. If so, images that are
+// unsupported for [catalog.NotJPEG2000] are to be inspected again.
+func ReadsJPEG2000() bool { return jpeg2000.Available() }
+
+// noJPEG2000 is why a slide of JPEG 2000 is unsupported.
+const noJPEG2000 = "the compression of its tiles " + catalog.NotJPEG2000 + " is not read by this build of ptiffstore; use a build with native codecs"
 
 // plain is an error of the tiff and slide packages without the package name.
 func plain(err error) string {

@@ -40,7 +40,8 @@ func TestInspect(t *testing.T) {
 		{"empty", nil, Damaged, "0 bytes"},
 		{"text", []byte("this is no picture at all"), Damaged, "not a TIFF"},
 		{"in strips", slidetest.Pyramid{Striped: true}.Bytes(), Unsupported, ""},
-		{"JPEG 2000", slidetest.Pyramid{Codec: 34712}.Bytes(), Unsupported, ""},
+		{"JPEG XL", slidetest.Pyramid{Codec: 50002}.Bytes(), Unsupported, ""},
+		{"something else than JPEG 2000", slidetest.Pyramid{Codec: 34712}.Bytes(), Damaged, "JPEG 2000"},
 	}
 	dir := t.TempDir()
 	root, err := os.OpenRoot(dir)

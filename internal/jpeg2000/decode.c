@@ -192,7 +192,6 @@ static uint32_t run(struct job *j, const struct request *q, struct reply *r, uin
 	r->width = j->image->x1;
 	r->height = j->image->y1;
 	r->components = j->image->numcomps;
-	r->transformed = j->info->m_default_tile_info.mct == 1;
 	for (uint32_t i = 0; i < r->components; i++) {
 		r->dx[i] = j->image->comps[i].dx;
 		r->dy[i] = j->image->comps[i].dy;

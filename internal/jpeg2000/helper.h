@@ -35,7 +35,7 @@ struct reply {
 	uint32_t size;
 	uint32_t width, height; // of the image before it is reduced
 	uint32_t components;
-	uint32_t transformed; // 1 if the codestream has a colour transform, which was undone
+	uint32_t reserved;
 	uint32_t dx[3], dy[3]; // pixels that a sample covers
 	uint32_t w[3], h[3];   // samples of each plane
 };

@@ -43,11 +43,8 @@ type Options struct {
 
 // A Picture is a decoded image, as planes of 8-bit samples.
 type Picture struct {
-	Width, Height int // pixels, before the reduction
-	Planes        []Plane
-	// Transformed reports that the codestream had a colour transform, which was undone: the
-	// planes are red, green and blue.
-	Transformed bool
+	Width, Height int     // pixels, before the reduction
+	Planes        []Plane // a colour transform of the codestream is undone
 }
 
 // A Plane is one component of a picture.
@@ -96,5 +93,5 @@ func Warm(ctx context.Context) error { return helpers().warm(ctx) }
 // Close ends all helpers that are not in use. Later calls start new ones.
 func Close() { helpers().close() }
 
-// reduced returns n divided by 2^by, rounded up.
-func reduced(n, by int) int { return int((int64(n) + 1<<by - 1) >> by) }
+// Reduced returns n divided by 2^by, rounded up: a side of a reduced image.
+func Reduced(n, by int) int { return int((int64(n) + 1<<by - 1) >> by) }

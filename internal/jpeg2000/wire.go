@@ -59,7 +59,7 @@ func readReply(r io.Reader, sequence uint32, o *Options) (p *Picture, refusal, w
 		}
 		return nil, refused(status, text), nil
 	}
-	p = &Picture{Width: field(4), Height: field(5), Transformed: field(7) == 1}
+	p = &Picture{Width: field(4), Height: field(5)}
 	if p.Width < o.MinWidth || p.Width > o.Width || p.Height < o.MinHeight || p.Height > o.Height || field(6) != o.Components {
 		return nil, nil, fmt.Errorf("an image of %d×%d pixels and %d components", p.Width, p.Height, field(6))
 	}
@@ -67,7 +67,7 @@ func readReply(r io.Reader, sequence uint32, o *Options) (p *Picture, refusal, w
 	for i := range o.Components {
 		l := Plane{H: field(8 + i), V: field(11 + i), Width: field(14 + i), Height: field(17 + i)}
 		if !sampling(l.H) || !sampling(l.V) || i == 0 && (l.H != 1 || l.V != 1) ||
-			l.Width != reduced(ceilDiv(p.Width, l.H), o.Reduce) || l.Height != reduced(ceilDiv(p.Height, l.V), o.Reduce) {
+			l.Width != Reduced(ceilDiv(p.Width, l.H), o.Reduce) || l.Height != Reduced(ceilDiv(p.Height, l.V), o.Reduce) {
 			return nil, nil, fmt.Errorf("a plane of %d×%d samples for %d×%d pixels", l.Width, l.Height, p.Width, p.Height)
 		}
 		total += l.Width * l.Height

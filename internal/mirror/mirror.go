@@ -18,9 +18,12 @@ type Entry struct {
 	Image   string // id
 	State   catalog.State
 	Deleted bool // by a person; scans still follow its file
-	ID      fsx.Identity
-	Since   int64 // first seen with these contents, in microseconds since 1970
-	Missing int64 // missing since then; 0 if it is not
+	// JPEG2000 reports a slide that is unsupported only because the build that inspected it
+	// does not read JPEG 2000.
+	JPEG2000 bool
+	ID       fsx.Identity
+	Since    int64 // first seen with these contents, in microseconds since 1970
+	Missing  int64 // missing since then; 0 if it is not
 }
 
 // Counts reports whether the entry is of a slide that users see and whose file exists.
@@ -92,7 +95,7 @@ func (m *Mirror) apply(ch *catalog.Change) {
 		delete(m.places, ch.ID)
 		return
 	}
-	e := Entry{Image: ch.ID, State: ch.State, Deleted: ch.Gone, ID: ch.Identity, Since: ch.FirstSeen.UnixMicro()}
+	e := Entry{Image: ch.ID, State: ch.State, Deleted: ch.Gone, ID: ch.Identity, Since: ch.FirstSeen.UnixMicro(), JPEG2000: ch.JPEG2000}
 	if ch.MissingSince != nil {
 		e.Missing = ch.MissingSince.UnixMicro()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/image/webp"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -42,6 +43,8 @@ func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*imag
 		return img, err
 	case slide.WebP:
 		return decodeWebP(ctx, data, w, h)
+	case slide.JPEG2000:
+		return jpeg2000Picture(ctx, data, lay, jpeg2000.Options{Width: w, Height: h, Components: lay.Samples})
 	}
 	if lay.Planes() > 1 {
 		return decodePlanes(ctx, data, lay, w, h)

@@ -174,7 +174,7 @@ func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA
 		return d.padded(ctx, b, level, x, y)
 	}
 	l := &d.s.Levels[level]
-	img, err := Decode(ctx, b, l.Layout, l.TileWidth, l.TileHeight)
+	img, err := decodeTile(ctx, b, l, x, y)
 	if err != nil {
 		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
 	}
@@ -379,6 +379,14 @@ func (d *tileRenderer) halved(ctx context.Context, z, x, y int) (*image.RGBA, er
 		if col >= d.s.Zooms[z+1].Columns || row >= d.s.Zooms[z+1].Rows {
 			continue
 		}
+		at := image.Pt(i%2*d.tileW/2, i/2*d.tileH/2)
+		w, h := d.valid(z+1, col, row)
+		if half, ok := d.halfTile(ctx, z+1, col, row); ok {
+			empty = false
+			copyPart(img, at, half, image.Rect(0, 0, (w+1)/2, (h+1)/2))
+			Discard(ctx, half)
+			continue
+		}
 		src, err := d.larger(ctx, z+1, col, row)
 		if errors.Is(err, slide.ErrEmptyTile) {
 			continue
@@ -388,8 +396,7 @@ func (d *tileRenderer) halved(ctx context.Context, z, x, y int) (*image.RGBA, er
 			return nil, err
 		}
 		empty = false
-		w, h := d.valid(z+1, col, row)
-		halve(img, image.Pt(i%2*d.tileW/2, i/2*d.tileH/2), src, w, h)
+		halve(img, at, src, w, h)
 		Discard(ctx, src)
 	}
 	if empty {

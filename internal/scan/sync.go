@@ -268,6 +268,8 @@ func (p *scan) isDue(f source.Item, e mirror.Entry, now time.Time) bool {
 		return true // the clock was set back: restart the observation now
 	case waiting:
 		return !s.Again.IsZero() && !s.Again.After(now)
+	case e.JPEG2000 && inspect.ReadsJPEG2000():
+		return true
 	}
 	return e.State == catalog.Arriving
 }

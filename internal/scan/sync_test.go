@@ -203,6 +203,47 @@ func TestResync(t *testing.T) {
 	}
 }
 
+// TestJPEG2000 scans a slide of JPEG 2000. If a build that does not read it has recorded it as
+// unsupported, one that does corrects that in its next scan, without a resync.
+func TestJPEG2000(t *testing.T) {
+	t.Parallel()
+	tile, err := os.ReadFile("../jpeg2000/testdata/rgb.j2k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := newSite(t)
+	st.write("a.tiff", slidetest.Level{Width: 180, Height: 150, TileWidth: 96, TileHeight: 80, Codec: 33005, Photometric: 2, Tile: tile}.Bytes())
+	want := catalog.Unsupported
+	if inspect.ReadsJPEG2000() {
+		want = catalog.Available
+	}
+	for range 2 {
+		st.later(time.Hour)
+		st.scan(Options{})
+	}
+	im := st.image("a.tiff")
+	if im.State != want || im.Width != 180 {
+		t.Fatalf("%s, %s, %d wide; want %s", im.State, im.Reason, im.Width, want)
+	}
+	im.State, im.Reason = catalog.Unsupported, "compression 33005 "+catalog.NotJPEG2000+" is not supported"
+	if err := st.Catalog.Images.Put(t.Context(), []*catalog.Image{im}); err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{im.Reason, ""} {
+		st.later(time.Hour)
+		st.scan(Options{})
+		if want == catalog.Unsupported && reason == "" {
+			return
+		}
+		if got := st.image("a.tiff"); got.State != want || want == catalog.Unsupported && got.Reason != reason {
+			t.Errorf("after another scan: %s, %s; want %s", got.State, got.Reason, want)
+		}
+	}
+	if r := st.scan(Options{}); r.changed() {
+		t.Errorf("the next scan: %+v, want nothing", r)
+	}
+}
+
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff", "c.tiff")

@@ -111,7 +111,7 @@ var Damages = []Damage{
 	foreign("text", "a text that is called a TIFF", Broken, func() ([]byte, error) {
 		return []byte(strings.Repeat("not a slide\n", 100)), nil
 	}),
-	generic("jpeg2000", "tiles of JPEG 2000", Generic{Compression: 33005}),
+	generic("jpeg-xl", "tiles of JPEG XL", Generic{Compression: 50002}),
 	generic("old-jpeg", "tiles of the JPEG of TIFF 6.0", Generic{Compression: 6}),
 	generic("fax", "tiles of a fax machine's codec", Generic{Compression: 4}),
 	generic("planar", "each colour in JPEG tiles of its own", Generic{Planar: 2}),

@@ -119,7 +119,9 @@ func (f *Follower) catchUp(ctx context.Context) error {
 
 func (f *Follower) apply(im *catalog.Change) {
 	s := f.stores[im.StoreID]
-	if s == nil || im.Gone || im.State != catalog.Available {
+	// The label and the macro of a slide whose tiles are not read can be shown.
+	shown := im.State == catalog.Available || im.State == catalog.Unsupported && im.JPEG2000
+	if s == nil || im.Gone || !shown {
 		f.Tiles.Delete(im.ID)
 		return
 	}

@@ -116,7 +116,12 @@ func TestManagedFile(t *testing.T) {
 	want(kept, "/managed/slides/ab/abc.tiff")
 }
 
-// Only available images are served, and an image is removed when it is no longer available.
+func (st *site) unsupported(im *catalog.Image, reason string) error {
+	im.State, im.Reason = catalog.Unsupported, reason
+	return st.Images.Put(context.Background(), []*catalog.Image{im})
+}
+
+// Only available images are served, and images whose label can be shown; and an image is removed when it is no longer available.
 func TestFollows(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {
@@ -127,6 +132,10 @@ func TestFollows(t *testing.T) {
 		{"nothing", func(*site, *catalog.Image) error { return nil }, true},
 		{"missing", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Missing); return nil }, false},
 		{"broken", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Broken); return nil }, false},
+		{"unsupported", func(st *site, im *catalog.Image) error { return st.unsupported(im, "JPEG XL") }, false},
+		{"unsupported, with a label to show", func(st *site, im *catalog.Image) error {
+			return st.unsupported(im, "compression 33005 (JPEG 2000) is not supported")
+		}, true},
 		{"deleted", func(st *site, im *catalog.Image) error { return st.Images.Delete(ctx, im.ID) }, false},
 		{"deleted and restored", func(st *site, im *catalog.Image) error {
 			return errors.Join(st.Images.Delete(ctx, im.ID), st.follower.Load(ctx), st.Images.Restore(ctx, im.ID))
