@@ -72,6 +72,9 @@ func Encode(p *planes.Picture, quality int) ([]byte, error) {
 	if err := checkEncode(p.Width, p.Height, quality); err != nil {
 		return nil, err
 	}
+	if err := checkPlanes(p); err != nil {
+		return nil, err
+	}
 	return encode(p, quality)
 }
 
@@ -89,6 +92,29 @@ func checkEncode(w, h, quality int) error {
 		return fmt.Errorf("JPEG quality %d: must be between 1 and 100", quality)
 	}
 	return jpeg.CheckSize(w, h)
+}
+
+// checkPlanes returns an error for planes that are too small, since C would read past them.
+func checkPlanes(p *planes.Picture) error {
+	want := 3
+	if p.Model == planes.Gray {
+		want = 1
+	}
+	if len(p.Planes) != want {
+		return fmt.Errorf("cannot encode a picture of %d planes", len(p.Planes))
+	}
+	for i, q := range p.Planes {
+		if q.H < 1 || q.V < 1 || q.H*q.V > 8 || q.Width != (p.Width+q.H-1)/q.H || q.Height != (p.Height+q.V-1)/q.V {
+			return fmt.Errorf("cannot encode plane %d of %d×%d samples for %d×%d pixels", i, q.Width, q.Height, p.Width, p.Height)
+		}
+		if q.Stride < q.Width || len(q.Pix) < (q.Height-1)*q.Stride+q.Width {
+			return fmt.Errorf("cannot encode plane %d: %d bytes in rows of %d", i, len(q.Pix), q.Stride)
+		}
+		if p.Model != planes.YCbCr && q.H*q.V > 1 || i == 2 && (q.H != p.Planes[1].H || q.V != p.Planes[1].V) {
+			return fmt.Errorf("cannot encode plane %d: a sample covers %d×%d pixels", i, q.H, q.V)
+		}
+	}
+	return nil
 }
 
 // An input is a JPEG and the part of it to be decoded.

@@ -63,7 +63,11 @@ func (j *input) planesByGo() (*planes.Picture, error) {
 		rgba := planes.NewRGBA(p.Width, p.Height)
 		defer planes.RecycleRGBA(rgba)
 		draw.Draw(rgba, rgba.Rect, img, image.Point{}, draw.Src)
-		return fromRGBA(rgba), nil
+		p := fromRGBA(rgba)
+		if len(j.head.Components) == 3 {
+			p.Model = j.model() // Go does not convert either
+		}
+		return p, nil
 	}
 	return p, nil
 }
@@ -82,11 +86,12 @@ func fromRGBA(img *image.RGBA) *planes.Picture {
 }
 
 func (j *input) decodeRGBAByGo() (*image.RGBA, error) {
-	// Two pixels more on each side, for the neighbours of the chroma.
+	// Some pixels more on each side, for the neighbours of the chroma, and because chroma of
+	// one or two samples a row is not blended.
 	n := j.denominator
 	part := outer(j.part, n)
 	all := outer(image.Rect(0, 0, j.head.Width, j.head.Height), n)
-	grown := part.Inset(-2).Intersect(all)
+	grown := part.Inset(-8).Intersect(all)
 	grown.Min.X, grown.Min.Y = grown.Min.X&^3, grown.Min.Y&^3
 	wide := *j
 	wide.part = image.Rect(grown.Min.X*n, grown.Min.Y*n, min(grown.Max.X*n, j.head.Width), min(grown.Max.Y*n, j.head.Height))

@@ -199,7 +199,12 @@ int pt_decode_rgba(const uint8_t *data, size_t len, const pt_source *s, int x, i
 	}
 	// Chroma is blended with its neighbours, of which there must be one on each side.
 	JDIMENSION left = 0, columns = width;
-	if (x >= 16 || width - x - w >= 16) {
+	// libjpeg-turbo 2.1 gets the right edge wrong if components are scaled differently.
+	int alike = 1;
+	for (int i = 0; i < c->num_components; i++)
+		if (c->comp_info[i].DCT_scaled_size != c->min_DCT_scaled_size)
+			alike = 0;
+	if (alike && (x >= 16 || width - x - w >= 16)) {
 		int a = x < 4 ? 0 : x - 4, b = x + w + 4 > width ? width : x + w + 4;
 		left = a;
 		columns = b - a;
