@@ -2,7 +2,8 @@
 # more, which scripts/setup installs when it may.
 #
 #   make run         build everything, make demo slides, serve them and print the URL
-#   make build       bin/ptiffstore, and on Linux bin/ptiffstore-turbo
+#   make build       bin/ptiffstore: static, with libjpeg-turbo and OpenJPEG where they can be
+#                    linked (scripts/build), else pure Go; NATIVE=no always builds in pure Go
 #   make test        every test
 #   make test-long   the same with the long ones: hours
 #   make lint        gofumpt, vet, staticcheck, shellcheck, govulncheck
@@ -33,15 +34,14 @@ export CGO_ENABLED := 0
 
 # -- build
 
-BUILD := go build -ldflags '-s -w -X main.version=$(VERSION)'
+export NATIVE
 DIST := internal/webui/dist/index.html
 NPMCI := npm ci --no-audit --no-fund --loglevel=error
 
 .PHONY: build
 build: web
-	@echo "== building bin/ptiffstore"
-	@$(BUILD) -o bin/ptiffstore ./cmd/ptiffstore
-	@if [[ $$(go env GOOS) == linux ]]; then $(BUILD) -tags turbo -o bin/ptiffstore-turbo ./cmd/ptiffstore; fi
+	@[[ $$(go env GOOS) != linux ]] || scripts/setup build || echo "continuing: without these the program is pure Go: it renders more slowly, and does not read JPEG 2000"
+	@scripts/build bin/ptiffstore '$(VERSION)'
 
 .PHONY: web
 web: $(DIST)
@@ -77,11 +77,17 @@ GOTEST = $(2) go test -vet=off -ldflags='-s -w' -json $(1) | go run ./scripts/go
 # their checks.
 RACE = $(if $(shell command -v gcc),-race $(foreach p,sqlite/lib libc memory,-gcflags=modernc.org/$(p)=-race=false))
 
+# What is raced needs cgo anyway, and so is built with the codecs in C; what is not raced is
+# built in pure Go. Packages with code of both kinds are tested in both builds.
+NATIVETAG = $(addprefix -tags=,$(shell NATIVE=$(NATIVE) scripts/build --native))
+NATIVEONLY := ./internal/codec ./internal/resample ./internal/jpeg2000
+CODECS := ./internal/codec ./internal/planes ./internal/resample ./internal/render ./internal/convert ./internal/cutout
+
 # One suite after the other: each keeps all processors busy.
 .PHONY: test
 test: setup-test build
 	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
-	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-turbo test-web || status=$$?; \
+	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-codecs test-web || status=$$?; \
 	echo "== seconds of each package and suite, slowest first"; \
 	sort -rn "$$times"; \
 	exit $$status
@@ -101,7 +107,7 @@ setup-test:
 vet: web
 	@echo "== vet"
 	@go vet ./...
-	@go vet -tags turbo ./internal/render/... ./internal/convert/... ./cmd/...
+	@[[ -z "$(NATIVETAG)" ]] || CGO_ENABLED=1 go vet $(NATIVETAG) $(wildcard $(NATIVEONLY))
 	@go vet -C scripts/release ./...
 
 # Packages that only compute take ten times as long under the race detector; test-long
@@ -125,21 +131,28 @@ test-go: web
 	@echo "== tests"
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
 	$(call GOTEST,-timeout 40m $(UNRACED:%=./%) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
-	$(call GOTEST,$(RACE) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
+	$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
 	$(TESTRELEASE) || failed=1; \
 	exit $${failed:-0}
 
 # The release tool is a module of its own.
 TESTRELEASE := go test -C scripts/release -vet=off -json ./... | go run ./scripts/gotest
 
-# Tests of render and convert whose result does not depend on the JPEG decoder.
-ANYDECODER := ^Test(PackBits|Halve|HalveColours|Shrinker|ShrinkerOfWhite|ScaleUp|DecodeWebP|Resolution|Output|Grown|SpaceWhileWriting)$$
-
-.PHONY: test-turbo
-test-turbo: web
-	@echo "== tests with libjpeg-turbo"
-	@$(call GOTEST,-tags turbo -timeout 15m -skip '$(ANYDECODER)' ./internal/render/... ./internal/convert/...,,turbo)
-	@$(call GOTEST,-tags turbo -timeout 15m -run 'Tile|Picture|Pixel|Associated|Preview|Inspect|Convert|Version' ./cmd/...,,turbo)
+# The packages with codecs in the build that test-go does not test them in.
+.PHONY: test-codecs
+test-codecs: web
+	@echo "== tests of the codecs in the other build"
+	@failed=0; pure=() native=(); \
+	for p in $(wildcard $(CODECS)); do \
+		if [[ " $(UNRACED:%=./%) " == *" $$p "* ]]; then native+=("$$p"); else pure+=("$$p"); fi; \
+	done; \
+	if [[ $${#pure[@]} -gt 0 ]]; then \
+		$(call GOTEST,-timeout 15m "$${pure[@]}",,pure) || failed=1; \
+	fi; \
+	if [[ -n "$(NATIVETAG)" && $${#native[@]} -gt 0 ]]; then \
+		$(call GOTEST,$(NATIVETAG) -timeout 15m "$${native[@]}",CGO_ENABLED=1,native) || failed=1; \
+	fi; \
+	exit $$failed
 
 .PHONY: test-web
 test-web: build

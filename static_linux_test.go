@@ -10,13 +10,31 @@ import (
 	"testing"
 )
 
-// TestStatic builds the program as make build does and runs it where there is
-// nothing else: no libraries, no /etc, no /proc.
+// TestStatic builds the program as make build does, with and without the libraries in C, and
+// runs it where there is nothing else: no libraries, no /etc, no /proc.
 func TestStatic(t *testing.T) {
+	t.Run("pure Go", func(t *testing.T) {
+		t.Parallel()
+		testStatic(t, "Go image/jpeg", "NATIVE=no")
+	})
+	t.Run("native", func(t *testing.T) {
+		t.Parallel()
+		tag, err := exec.Command("scripts/build", "--native").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tag) == 0 {
+			t.Skip("the libraries in C cannot be linked: scripts/setup build")
+		}
+		testStatic(t, "libjpeg-turbo ", "NATIVE=")
+	})
+}
+
+func testStatic(t *testing.T, codec, native string) {
 	root := t.TempDir()
 	bin := filepath.Join(root, "ptiffstore")
-	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", bin, "./cmd/ptiffstore")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.Command("scripts/build", bin, "v0.0.0")
+	build.Env = append(os.Environ(), native, "GOFLAGS=-buildvcs=false -trimpath")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -29,7 +47,7 @@ func TestStatic(t *testing.T) {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "ptiffstore ") {
+	if err != nil || !strings.HasPrefix(string(out), "ptiffstore v0.0.0 ") || !strings.Contains(string(out), "JPEG decoder: "+codec) {
 		t.Errorf("in an empty root folder, ptiffstore version gives %q, %v", out, err)
 	}
 }

@@ -63,7 +63,7 @@ type program struct {
 	Doctor     doctorCmd     `cmd:"" group:"operate" help:"Check an installation, and report problems and how to fix them."`
 	Help       helpCmd       `cmd:"" group:"operate" help:"Show the help of a command."`
 	Restore    restoreCmd    `cmd:"" group:"operate" help:"Replace the catalog with a backup."`
-	Version    versionCmd    `cmd:"" group:"operate" help:"Print version, Go release and JPEG decoder."`
+	Version    versionCmd    `cmd:"" group:"operate" help:"Print version, Go release and decoders."`
 
 	Associated associatedCmd `cmd:"" group:"files" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
 	Convert    convertCmd    `cmd:"" group:"files" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`

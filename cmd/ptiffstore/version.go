@@ -1,14 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 
+	"github.com/slideatlas/ptiffstore/internal/codec"
+	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/internal/licenses"
-	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
 // version is set by the linker to what scripts/version prints.
@@ -42,7 +44,8 @@ func (c *versionCmd) Run(std streams) error {
 		Go      string `json:"go"`
 		System  string `json:"system"`
 		Decoder string `json:"jpeg_decoder"`
-	}{version, "", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, render.DecoderName()}
+		JP2     string `json:"jpeg2000_decoder,omitempty"`
+	}{version, "", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, codec.Name(), jpeg2000.Name()}
 	if bi, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range bi.Settings {
 			if s.Key == "vcs.revision" {
@@ -53,6 +56,7 @@ func (c *versionCmd) Run(std streams) error {
 	if c.JSON {
 		return json.NewEncoder(std.out).Encode(v)
 	}
-	_, err := fmt.Fprintf(std.out, "ptiffstore %s (%s, %s)\nJPEG decoder: %s\n", v.Version, v.Go, v.System, v.Decoder)
+	_, err := fmt.Fprintf(std.out, "ptiffstore %s (%s, %s)\nJPEG decoder: %s\nJPEG 2000 decoder: %s\n",
+		v.Version, v.Go, v.System, v.Decoder, cmp.Or(v.JP2, "none: this build is pure Go"))
 	return err
 }

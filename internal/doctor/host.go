@@ -225,12 +225,7 @@ func timeZone(_ context.Context, n *notes) {
 }
 
 func (e *examination) decoder(_ context.Context, n *notes) {
-	name, why, ok := strings.Cut(e.Decoder, " (libjpeg-turbo: ")
-	if ok {
-		n.warn("apt-get install libturbojpeg0, or use the other build", "this build uses libjpeg-turbo but cannot load it: %s", strings.TrimSuffix(why, ")"))
-		return
-	}
-	n.ok("%s", name)
+	n.ok("%s", e.Decoder)
 }
 
 // secret checks a file with a secret.

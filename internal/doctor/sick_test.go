@@ -160,10 +160,6 @@ var sick = []struct {
 		[]string{`wrong listening: --auth central needs a URL`},
 	},
 	{"too few files", func(s *site) { s.OpenFiles = 1 << 31 }, []string{`wrong open files: the limit is \d+ open files, and --open-slides \d+ leaves none for connections → raise it`}},
-	{
-		"no libjpeg-turbo", func(s *site) { s.Decoder = "Go image/jpeg (libjpeg-turbo: no such file)" },
-		[]string{`warning JPEG decoder: .*no such file → apt-get install libturbojpeg0`},
-	},
 	{"a secret that all may read", func(s *site) {
 		path := filepath.Join(s.dir, "edge.key")
 		s.must(os.WriteFile(path, []byte("hunter2"), 0o644))

@@ -53,7 +53,11 @@ func run(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts = slices.Concat([]part{{"Go", "", std}}, parts, pages)
+	libraries, err := cLibraries()
+	if err != nil {
+		return err
+	}
+	parts = slices.Concat([]part{{"Go", "", std}}, libraries, parts, pages)
 	out := bufio.NewWriter(w)
 	fmt.Fprintln(out, "ptiffstore is under the Apache License 2.0. It is made with the following.")
 	for _, p := range parts {
@@ -65,12 +69,36 @@ func run(w io.Writer) error {
 	return out.Flush()
 }
 
+// cLibraries returns the libraries in C that a program with the tag native contains. Their
+// texts are beside this command, named after the library and its version.
+func cLibraries() ([]part, error) {
+	files, err := filepath.Glob("scripts/licenses/c/*.txt")
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		at := strings.LastIndexByte(name, ' ')
+		parts = append(parts, part{name[:at], name[at+1:], []string{strings.TrimSpace(string(b))}})
+	}
+	return parts, nil
+}
+
 // goModules returns the modules that are linked into the program, in all its builds.
 func goModules() ([]part, error) {
 	seen := map[string]bool{}
 	var parts []part
-	for _, tags := range []string{"", "turbo"} {
-		out, err := exec.Command("go", "list", "-deps", "-tags", tags, "-json=Module", "./cmd/ptiffstore").Output()
+	for _, tags := range []string{"", "native"} {
+		list := exec.Command("go", "list", "-deps", "-tags", tags, "-json=Module", "./cmd/ptiffstore")
+		if tags != "" {
+			list.Env = append(os.Environ(), "CGO_ENABLED=1")
+		}
+		out, err := list.Output()
 		if err != nil {
 			return nil, fmt.Errorf("go list: %w", err)
 		}

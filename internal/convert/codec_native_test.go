@@ -1,4 +1,4 @@
-//go:build turbo
+//go:build native && cgo
 
 package convert
 
