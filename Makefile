@@ -195,6 +195,7 @@ DISTDIR ?= dist
 
 .PHONY: release
 release: web
+	@scripts/setup release || echo "continuing: programs whose compiler or libraries are missing are pure Go"
 	@go run -C scripts/release . -version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null)" \
 		-time "$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}" -out '$(abspath $(DISTDIR))'
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"debug/buildinfo"
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -17,14 +20,38 @@ type component struct {
 	PURL    string `json:"purl,omitempty"`
 }
 
-// billOfMaterials lists the modules that are linked into the program, and the packages of
-// its pages.
-func (r *release) billOfMaterials(program []byte) ([]byte, error) {
+// cLibraries returns the libraries in C that are linked into the program for a processor,
+// with the versions of their Debian packages.
+func cLibraries(processor string) ([]component, error) {
+	var list []component
+	for _, l := range []struct{ name, source, pkg string }{
+		{"libjpeg-turbo", "libjpeg-turbo", "libturbojpeg0-dev"}, {"OpenJPEG", "openjpeg2", "libopenjp2-7-dev"}, {"GNU C Library", "glibc", "libc6-dev"},
+	} {
+		pkg := l.pkg + ":" + processor
+		out, err := exec.Command("dpkg-query", "--show", "--showformat=${Version}", pkg).Output()
+		if err != nil {
+			return nil, fmt.Errorf("the version of the package %s, for the bill of materials: %w", pkg, err)
+		}
+		version := string(out)
+		_, upstream, found := strings.Cut(version, ":") // without the epoch
+		if !found {
+			upstream = version
+		}
+		upstream, _, _ = strings.Cut(upstream, "-")
+		list = append(list, component{"library", l.name, upstream, "pkg:deb/debian/" + l.source + "@" + url.QueryEscape(version) + "?arch=" + processor})
+	}
+	return list, nil
+}
+
+// billOfMaterials lists the libraries and modules that are linked into the program, and the
+// packages of its pages.
+func (r *release) billOfMaterials(program []byte, libraries []component) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
 		return nil, err
 	}
 	list := []component{{"application", "go", strings.TrimPrefix(info.GoVersion, "go"), "pkg:generic/go@" + strings.TrimPrefix(info.GoVersion, "go")}}
+	list = append(list, libraries...)
 	for _, m := range info.Deps {
 		list = append(list, component{"library", m.Path, m.Version, "pkg:golang/" + m.Path + "@" + m.Version})
 	}

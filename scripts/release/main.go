@@ -71,11 +71,18 @@ func (r *release) run() error {
 		return fmt.Errorf("files beside the program: %w", err)
 	}
 	for _, target := range targets {
-		program, err := build(target, r.version)
+		native, err := linksC(target)
 		if err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
-		if err := r.target(target, program); err != nil {
+		if !native && strings.HasPrefix(target, "linux/") {
+			fmt.Fprintf(os.Stderr, "release: %s is built in pure Go, without libjpeg-turbo and OpenJPEG: they or a compiler are missing, see scripts/setup release\n", target)
+		}
+		program, err := build(target, r.version, native)
+		if err != nil {
+			return fmt.Errorf("%s: %w", target, err)
+		}
+		if err := r.target(target, program, native); err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
 	}
@@ -89,11 +96,18 @@ func (r *release) run() error {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), r.sums.Bytes(), 0o644)
 }
 
-// target writes the files of a system.
-func (r *release) target(target string, program []byte) error {
+// target writes the files of a system. If native is set, the program contains libraries in C.
+func (r *release) target(target string, program []byte, native bool) error {
 	system, processor, _ := strings.Cut(target, "/")
 	name := "ptiffstore-" + r.version + "-" + system + "-" + processor
-	bom, err := r.billOfMaterials(program)
+	var libraries []component
+	if native {
+		var err error
+		if libraries, err = cLibraries(processor); err != nil {
+			return err
+		}
+	}
+	bom, err := r.billOfMaterials(program, libraries)
 	if err != nil {
 		return err
 	}
@@ -131,18 +145,44 @@ func (r *release) write(name string, content []byte) error {
 	return os.WriteFile(path, content, 0o644)
 }
 
-// build returns the program for a system. It does not depend on the machine or on the folder
-// of the build.
-func build(target, version string) ([]byte, error) {
+// compilers are the C compilers for the programs that contain libraries in C, by target.
+var compilers = map[string]string{"linux/amd64": "x86_64-linux-gnu-gcc", "linux/arm64": "aarch64-linux-gnu-gcc"}
+
+// linksC reports whether libjpeg-turbo and OpenJPEG can be linked into the program for a
+// system.
+func linksC(target string) (bool, error) {
+	cc := compilers[target]
+	if cc == "" {
+		return false, nil
+	}
+	cmd := exec.Command("scripts/build", "--native")
+	cmd.Env = append(environment(target), "CC="+cc)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	return len(out) > 0, err
+}
+
+func environment(target string) []string {
 	system, processor, _ := strings.Cut(target, "/")
+	return append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=")
+}
+
+// build returns the program for a system. It does not depend on the folder of the build, nor
+// on the machine except for the libraries in C, whose versions the bill of materials names.
+func build(target, version string, native bool) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "release-*")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "ptiffstore")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+version, "-o", file, "./cmd/ptiffstore")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+processor, "GOAMD64=v1", "GOFLAGS=")
+	tags, flags, env := "", "-s -w -buildid= -X main.version="+version, []string{"CGO_ENABLED=0"}
+	if native {
+		tags, flags = "native,netgo,osusergo", flags+" -linkmode external -extldflags '-static -Wl,--build-id=none'"
+		env = []string{"CGO_ENABLED=1", "CC=" + compilers[target], "CGO_CFLAGS=-O2", "CGO_LDFLAGS=-O2"}
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", flags, "-o", file, "./cmd/ptiffstore")
+	cmd.Env = append(environment(target), env...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return nil, err
@@ -153,7 +193,7 @@ func build(target, version string) ([]byte, error) {
 // beside returns the files that a package has beside the program, which the program itself
 // writes.
 func (r *release) beside() (map[string][]byte, error) {
-	program, err := build(runtime.GOOS+"/"+runtime.GOARCH, r.version)
+	program, err := build(runtime.GOOS+"/"+runtime.GOARCH, r.version, false)
 	if err != nil {
 		return nil, err
 	}
