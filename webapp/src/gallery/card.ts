@@ -29,7 +29,7 @@ export function slideCard(image: ListedImage, query: string, menu: Node | null =
     h(
       "a",
       { class: "card-link", href, "data-page": true },
-      image.state === "available" ? preview(image) : h("div", { class: "card-picture card-reason", title: image.reason }, icon(stateIcon(image.state), 22), h("p", null, plainReason(stateReason(image)))),
+      image.state === "available" || showsPictures(image) ? preview(image) : h("div", { class: "card-picture card-reason", title: image.reason }, icon(stateIcon(image.state), 22), h("p", null, plainReason(stateReason(image)))),
       h(
         "div",
         { class: "card-text" },
@@ -74,6 +74,11 @@ function facts(image: ListedImage): HTMLElement[] {
     image.size !== null ? h("span", { class: "push" }, formatBytes(image.size)) : null,
   ];
   return [h("p", null, ...scan), h("p", { class: "quiet" }, ...sizes)];
+}
+
+// showsPictures reports whether the server has the label or the macro of a slide whose tiles it cannot decode.
+function showsPictures(image: ListedImage): boolean {
+  return image.state === "unsupported" && !!image.associated?.some((kind) => kind !== "thumbnail");
 }
 
 // preview is the label and macro; if the server has none, a thumbnail rendered from the slide.
