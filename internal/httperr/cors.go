@@ -33,7 +33,7 @@ func (c *CORS) Set(origin string, set func(key, value string)) {
 	default:
 		return
 	}
-	set("Access-Control-Expose-Headers", "ETag, X-Tile, Retry-After, X-Request-Id")
+	set("Access-Control-Expose-Headers", "ETag, X-Tile, X-Region-Box, X-Region-Clipped, X-Region-Width, X-Region-Height, Retry-After, X-Request-Id")
 }
 
 // answer sets the headers of a response, and answers preflight requests itself.

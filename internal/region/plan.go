@@ -230,9 +230,10 @@ func (p *Plan) Unscaled() bool {
 	return p.W == float64(p.Width) && p.H == float64(p.Height) && p.X == math.Floor(p.X) && p.Y == math.Floor(p.Y)
 }
 
-// String returns a key that is equal for plans with the same result.
+// String returns a key that is equal for plans with the same result. It has no commas, which
+// separate entity tags.
 func (p *Plan) String() string {
-	return fmt.Sprintf("%v-%dx%d-%d", p.Box, p.Width, p.Height, p.Level)
+	return fmt.Sprintf("%v_%v_%v_%v-%dx%d-l%d", p.X, p.Y, p.W, p.H, p.Width, p.Height, p.Level)
 }
 
 // bandPixels is how many pixels a band has at most: enough that few tiles lie in two bands,
@@ -240,23 +241,58 @@ func (p *Plan) String() string {
 // pixels they are the longest restart interval of a JPEG.
 const bandPixels = 64 * 65535
 
-// BandRows returns the rows of a band, a multiple of 16 so that bands are whole MCUs of a
-// JPEG. The last band may have fewer.
-func (p *Plan) BandRows() int {
-	return bandPixels / ((p.Width + 15) &^ 15) &^ 15
+// Bands divide a picture into horizontal bands.
+type Bands struct {
+	plan          *Plan
+	mirror        bool
+	turn          int
+	Width, Height int // of the picture, in pixels
+	Rows          int // of each band but the last
 }
 
-// Bands returns the number of bands.
-func (p *Plan) Bands() int { return (p.Height + p.BandRows() - 1) / p.BandRows() }
-
-// Band returns the plan of band i, from 0 at the top.
-func (p *Plan) Band(i int) Plan {
-	rows := p.BandRows()
-	y0 := i * rows
-	y1 := min(y0+rows, p.Height)
-	scale := p.H / float64(p.Height)
-	b := *p
-	b.Y, b.H = p.Y+float64(y0)*scale, float64(y1-y0)*scale
-	b.Height = y1 - y0
+// NewBands divides the result of a plan into bands, after it has been mirrored, if mirror is
+// set, and then rotated clockwise by 0, 90, 180 or 270°.
+func NewBands(p *Plan, mirror bool, turn int) *Bands {
+	b := &Bands{plan: p, mirror: mirror, turn: turn, Width: p.Width, Height: p.Height}
+	if turn%180 != 0 {
+		b.Width, b.Height = b.Height, b.Width
+	}
+	b.Rows = bandPixels / ((b.Width + 15) &^ 15) &^ 15 // whole MCUs of a JPEG
 	return b
+}
+
+// Count returns the number of bands.
+func (b *Bands) Count() int { return (b.Height + b.Rows - 1) / b.Rows }
+
+// Plan returns what to draw for band i, from 0 at the top, before it is mirrored and rotated
+// as the picture.
+func (b *Bands) Plan(i int) Plan {
+	y0, y1 := i*b.Rows, min((i+1)*b.Rows, b.Height)
+	w, h := b.plan.Width, b.plan.Height
+	r := image.Rect(0, y0, w, y1)
+	switch b.turn {
+	case 90:
+		r = image.Rect(y0, 0, y1, h)
+	case 180:
+		r = image.Rect(0, h-y1, w, h-y0)
+	case 270:
+		r = image.Rect(w-y1, 0, w-y0, h)
+	}
+	if b.mirror {
+		r.Min.X, r.Max.X = w-r.Max.X, w-r.Min.X
+	}
+	return b.plan.part(r)
+}
+
+// part returns the plan of a part of the result.
+func (p *Plan) part(r image.Rectangle) Plan {
+	sx, sy := p.W/float64(p.Width), p.H/float64(p.Height)
+	q := *p
+	if r.Dx() != p.Width {
+		q.X, q.W, q.Width = p.X+float64(r.Min.X)*sx, float64(r.Dx())*sx, r.Dx()
+	}
+	if r.Dy() != p.Height {
+		q.Y, q.H, q.Height = p.Y+float64(r.Min.Y)*sy, float64(r.Dy())*sy, r.Dy()
+	}
+	return q
 }

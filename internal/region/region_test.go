@@ -169,20 +169,49 @@ func TestBands(t *testing.T) {
 		{Box: Box{5, 7, 3, 64}, Width: 1, Height: 16384},
 		{Box: Box{-5, 0.5, 9999, 12345}, Width: 10001, Height: 7777},
 	} {
+		b := NewBands(&p, false, 0)
 		rows, y, at := 0, p.Y, 0.0
-		for i := range p.Bands() {
-			b := p.Band(i)
-			if math.Abs(b.Y-y) > 1e-6 || b.X != p.X || b.W != p.W || b.Height < 1 || b.Height%16 != 0 && i != p.Bands()-1 {
-				t.Errorf("%v: band %d is %v", p, i, b)
+		for i := range b.Count() {
+			one := b.Plan(i)
+			if math.Abs(one.Y-y) > 1e-6 || one.X != p.X || one.W != p.W || one.Height < 1 || one.Height%16 != 0 && i != b.Count()-1 {
+				t.Errorf("%v: band %d is %v", p, i, one)
 			}
-			if blocks := (b.Width + 7) / 8 * ((b.Height + 7) / 8); blocks > 65535 {
+			if blocks := (one.Width + 7) / 8 * ((one.Height + 7) / 8); blocks > 65535 {
 				t.Errorf("%v: band %d has %d blocks", p, i, blocks)
 			}
-			rows, y = rows+b.Height, b.Y+b.H
-			at += b.H
+			rows, y = rows+one.Height, one.Y+one.H
+			at += one.H
 		}
 		if rows != p.Height || math.Abs(at-p.H) > 1e-6 {
 			t.Errorf("%v: the bands have %d rows, %v pixels of level 0", p, rows, at)
+		}
+	}
+}
+
+// Bands of a turned picture are those parts that become its rows.
+func TestTurnedBands(t *testing.T) {
+	p := &Plan{Box: Box{100, 200, 16000, 8000}, Width: 8000, Height: 4000}
+	rows := float64(2 * (bandPixels / 8000 &^ 15))
+	turned := float64(2 * (bandPixels / 4000 &^ 15))
+	for _, tt := range []struct {
+		mirror bool
+		turn   int
+		want   Box // of the first band
+	}{
+		{false, 0, Box{100, 200, 16000, rows}},
+		{true, 0, Box{100, 200, 16000, rows}},
+		{false, 180, Box{100, 8200 - rows, 16000, rows}},
+		{false, 90, Box{100, 200, turned, 8000}},
+		{true, 90, Box{16100 - turned, 200, turned, 8000}},
+		{false, 270, Box{16100 - turned, 200, turned, 8000}},
+		{true, 270, Box{100, 200, turned, 8000}},
+	} {
+		b := NewBands(p, tt.mirror, tt.turn)
+		if got := b.Plan(0); got.Box != tt.want {
+			t.Errorf("mirrored %v, turned by %d: the first band is %v, want %v", tt.mirror, tt.turn, got.Box, tt.want)
+		}
+		if (b.Width == 4000) != (tt.turn%180 == 90) || b.Width*b.Height != 8000*4000 {
+			t.Errorf("turned by %d: %d×%d", tt.turn, b.Width, b.Height)
 		}
 	}
 }
@@ -218,7 +247,7 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("%q: %+v", query, p)
 			}
 		}
-		if p.W <= 0 || p.H <= 0 || p.Inside.empty() || p.Inside.X < 0 || p.Inside.Y < 0 || p.Inside.X+p.Inside.W > float64(width)*(1+1e-9) || p.Bands() < 1 {
+		if p.W <= 0 || p.H <= 0 || p.Inside.empty() || p.Inside.X < 0 || p.Inside.Y < 0 || p.Inside.X+p.Inside.W > float64(width)*(1+1e-9) || NewBands(p, false, 90).Count() < 1 {
 			t.Fatalf("%q: %+v", query, p)
 		}
 	})

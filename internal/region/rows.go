@@ -3,7 +3,7 @@ package region
 import (
 	"bytes"
 	"encoding/binary"
-	"hash"
+	"errors"
 	"hash/adler32"
 	"hash/crc32"
 	"image"
@@ -44,15 +44,24 @@ type PNGWriter struct {
 	profile       []byte
 	done          int    // rows
 	last          []byte // the last row, as RGB
-	sum           hash.Hash32
+	sum           checksum
 }
 
-// PNGCost is the memory that [PNGWriter.Append] takes beside a band and its result, in bytes.
+// A PNGBand is a compressed band.
+type PNGBand struct {
+	data []byte
+	rows int
+	last []byte
+	sum  checksum
+}
+
+// PNGCost is the memory that [PNGWriter.Compress] takes beside a band and its result, in
+// bytes.
 const PNGCost = 2 << 20
 
 // NewPNG returns a writer of an opaque picture. Profile is an ICC profile to embed, or nil.
 func NewPNG(width, height int, profile []byte) *PNGWriter {
-	return &PNGWriter{width: width, height: height, profile: profile, last: make([]byte, 3*width), sum: adler32.New()}
+	return &PNGWriter{width: width, height: height, profile: profile, last: make([]byte, 3*width), sum: checksum{a: 1}}
 }
 
 var compressors = sync.Pool{New: func() any {
@@ -63,40 +72,77 @@ var compressors = sync.Pool{New: func() any {
 	return z
 }}
 
-// Append appends what follows of the picture after the next rows, those of img.
-func (p *PNGWriter) Append(dst []byte, img *image.RGBA) ([]byte, error) {
+// Compress compresses the next rows of the picture, those of img. It does not change p, so
+// that a band may be drawn again until [PNGWriter.Append] is called.
+func (p *PNGWriter) Compress(img *image.RGBA) (*PNGBand, error) {
+	b := &PNGBand{rows: img.Rect.Dy(), last: make([]byte, 3*p.width)}
+	copy(b.last, p.last)
+	z, ok := compressors.Get().(*flate.Writer)
+	if !ok {
+		return nil, errors.ErrUnsupported // of a pool that has nothing else
+	}
+	defer compressors.Put(z)
 	var data bytes.Buffer
+	z.Reset(&data) // bands do not refer to each other
+	sum := adler32.New()
+	sub, up, rgb := make([]byte, 1+3*p.width), make([]byte, 1+3*p.width), make([]byte, 0, 3*p.width)
+	for y := range b.rows {
+		rgb = appendRGB(rgb[:0], row(img, y))
+		line := filter(sub, up, rgb, b.last)
+		sum.Write(line)
+		if _, err := z.Write(line); err != nil {
+			return nil, err
+		}
+		copy(b.last, rgb)
+	}
+	end := z.Flush
+	if p.done+b.rows == p.height {
+		end = z.Close
+	}
+	if err := end(); err != nil {
+		return nil, err
+	}
+	b.data, b.sum = data.Bytes(), checksumOf(sum.Sum32(), int64(b.rows)*int64(len(sub)))
+	return b, nil
+}
+
+// Append appends what follows of the picture after the next band.
+func (p *PNGWriter) Append(dst []byte, b *PNGBand) ([]byte, error) {
+	data := b.data
 	if p.done == 0 {
 		var err error
 		if dst, err = p.begin(dst); err != nil {
 			return nil, err
 		}
-		data.Write([]byte{0x78, 0x01}) // zlib, RFC 1950 section 2.2
+		data = append([]byte{0x78, 0x01}, data...) // zlib, RFC 1950 section 2.2
 	}
-	z := compressors.Get().(*flate.Writer)
-	defer compressors.Put(z)
-	z.Reset(&data) // bands do not refer to each other
-	line, other, rgb := make([]byte, 1+3*p.width), make([]byte, 1+3*p.width), make([]byte, 0, 3*p.width)
-	for y := range img.Rect.Dy() {
-		rgb = appendRGB(rgb[:0], row(img, y))
-		b := filter(line, other, rgb, p.last)
-		p.sum.Write(b)
-		if _, err := z.Write(b); err != nil {
-			return nil, err
-		}
-		copy(p.last, rgb)
+	p.done += b.rows
+	p.last = b.last
+	p.sum = p.sum.plus(b.sum)
+	if p.done < p.height {
+		return appendChunk(dst, "IDAT", data), nil
 	}
-	if p.done += img.Rect.Dy(); p.done < p.height {
-		if err := z.Flush(); err != nil {
-			return nil, err
-		}
-		return appendChunk(dst, "IDAT", data.Bytes()), nil
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	dst = appendChunk(dst, "IDAT", p.sum.Sum(data.Bytes()))
+	dst = appendChunk(dst, "IDAT", binary.BigEndian.AppendUint32(data, p.sum.b<<16|p.sum.a))
 	return appendChunk(dst, "IEND", nil), nil
+}
+
+// A checksum is that of zlib for n bytes (RFC 1950 section 8.2).
+type checksum struct {
+	a, b uint32
+	n    int64
+}
+
+func checksumOf(sum uint32, n int64) checksum { return checksum{sum & 0xffff, sum >> 16, n} }
+
+// plus returns the checksum of the bytes of c and d.
+func (c checksum) plus(d checksum) checksum {
+	const base = 65521
+	n := uint64(d.n % base)
+	return checksum{
+		a: (c.a + d.a + base - 1) % base,
+		b: uint32((uint64(c.b) + uint64(d.b) + n*(uint64(c.a)+base-1)) % base),
+		n: c.n + d.n,
+	}
 }
 
 // begin appends the chunks before the pixels.

@@ -158,7 +158,14 @@ func TestPNG(t *testing.T) {
 		var got, raw []byte
 		for y := 0; y < size.Y; y += 33 {
 			var err error
-			if got, err = p.Append(got, part(img, y, 33)); err != nil {
+			if _, err = p.Compress(part(img, y, 33)); err != nil { // and again, as if the file had moved
+				t.Fatal(err)
+			}
+			b, err := p.Compress(part(img, y, 33))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err = p.Append(got, b); err != nil {
 				t.Fatal(err)
 			}
 			raw = AppendRaw(raw, part(img, y, 33))

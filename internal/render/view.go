@@ -104,6 +104,9 @@ func drawView(ctx context.Context, s *slide.Slide, v View, o Options) (*planes.P
 		}
 	}
 	defer d.done(ctx)
+	if d.exact() {
+		return d.copyTiles(ctx)
+	}
 	err := d.bands(ctx)
 	if errors.Is(err, errMixed) && !d.mixed {
 		DiscardPicture(ctx, d.out)

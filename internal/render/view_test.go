@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/planes"
-	"github.com/slideatlas/ptiffstore/test/jpegtest"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
 // drawn draws a view as RGBA.

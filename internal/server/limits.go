@@ -50,18 +50,24 @@ func gates(budget *limit.Budget) func(pattern string, h http.Handler) http.Handl
 			return buffer.Handler(nil, h)
 		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern, pattern == api.DatabasePattern:
 			return lasting.Handler(h)
+		case api.Streamed(pattern):
+			return buffer.Streamed(brief, h)
 		}
 		return buffer.Handler(brief, h)
 	}
 }
 
-// tileGates is gates for a server that buffers bodies and answers in memory itself.
-func tileGates(next http.Handler) http.Handler {
-	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
+// tileGates is gates for a server that buffers bodies and answers in memory itself, except
+// those that are streamed.
+func tileGates(budget *limit.Budget, next http.Handler) http.Handler {
+	limiter := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
+	brief, streamed := limiter.Handler(next), (&limit.Buffer{Budget: budget}).Streamed(limiter, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/healthz", "/readyz", "/metrics":
+		switch path := r.URL.Path; {
+		case path == "/healthz", path == "/readyz", path == "/metrics":
 			next.ServeHTTP(w, r)
+		case api.StreamedPath(path):
+			streamed.ServeHTTP(w, r)
 		default:
 			brief.ServeHTTP(w, r)
 		}

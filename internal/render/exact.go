@@ -1,0 +1,63 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"image"
+
+	"github.com/slideatlas/ptiffstore/internal/planes"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// exact reports whether the result is stored pixels that a client wants as a decoder of the
+// tiles gives them. Blended with the chroma of the next tile, the pixels at the edges of tiles
+// would differ from those of OpenSlide.
+func (d *drawing) exact() bool {
+	return d.v.FullChroma && d.from.level >= 0 && d.from.reduction == 1 && d.x.unscaled() && d.y.unscaled()
+}
+
+// copyTiles draws an exact view as RGB, tile by tile.
+func (d *drawing) copyTiles(ctx context.Context) (*planes.Picture, error) {
+	out, err := takePicture(ctx, d.v.Width, d.v.Height, planes.RGB, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	paint(out, d.o.Background)
+	at := image.Pt(int(d.x.at), int(d.y.at))
+	all := d.inside.Add(at).Intersect(d.from.image)
+	err = d.from.tiles(all, func(x, y int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		img, err := d.stored(ctx, d.from.level, x, y)
+		if errors.Is(err, slide.ErrEmptyTile) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer Discard(ctx, img)
+		t := d.from.tile(x, y)
+		copyRGB(out, img, all.Intersect(t), at, t.Min)
+		return nil
+	})
+	if err != nil {
+		DiscardPicture(ctx, out)
+		return nil, err
+	}
+	return out, nil
+}
+
+// copyRGB copies the pixels r of a level from a tile that begins at tile into a picture that
+// begins at at.
+func copyRGB(dst *planes.Picture, src *image.RGBA, r image.Rectangle, at, tile image.Point) {
+	red, green, blue := &dst.Planes[0], &dst.Planes[1], &dst.Planes[2]
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		in := src.Pix[src.PixOffset(src.Rect.Min.X+r.Min.X-tile.X, src.Rect.Min.Y+y-tile.Y):][:4*r.Dx()]
+		x := r.Min.X - at.X
+		outR, outG, outB := red.Row(y - at.Y)[x:], green.Row(y - at.Y)[x:], blue.Row(y - at.Y)[x:]
+		for i := range r.Dx() {
+			outR[i], outG[i], outB[i] = in[4*i], in[4*i+1], in[4*i+2]
+		}
+	}
+}
