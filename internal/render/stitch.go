@@ -65,6 +65,9 @@ type StitchOptions struct {
 	// is empty.
 	Revision   string
 	Background color.RGBA // of tiles that the scanner skipped; white if its alpha is 0
+	// Exact asks for nothing but the pixels themselves: [jpeg.ErrNotLossless] if they begin
+	// within a block.
+	Exact bool
 }
 
 // Stitch returns the pixels r of a stored level as one baseline JPEG without decoding
@@ -212,6 +215,9 @@ func (t *stitch) index(ctx context.Context, g *jpeg.Grid) error {
 			return err
 		}
 		tile.Marks = m
+		if w, h := m.Frame.MCU(); t.o.Exact && (t.pixels.Min.X%g.TileWidth%w != 0 || t.pixels.Min.Y%g.TileHeight%h != 0) {
+			return fmt.Errorf("%w: pixels %v begin within a block", jpeg.ErrNotLossless, t.pixels)
+		}
 		if t.s.IsPyramid() { // a tile that is cut may begin in the middle
 			w, h := m.Frame.Size()
 			if at, ok := t.s.Place(t.level, col, row, image.Pt(w, h)); !ok || at != (image.Point{}) {

@@ -148,6 +148,11 @@ func TestStitchRefuses(t *testing.T) {
 	if err := checkStitch(s, 0, image.Rect(0, 0, 128, 64), nil, white); err != nil {
 		t.Errorf("the damaged tile is not needed, but: %v", err)
 	}
+	for x, want := range map[int]bool{64: true, 80: true, 72: false, 63: false} {
+		if _, _, err := Stitch(t.Context(), s, 0, image.Rect(x, 16, 100, 30), nil, StitchOptions{Exact: true}); (err == nil) != want {
+			t.Errorf("exactly from %d on: %v", x, err)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, err := Stitch(ctx, s, 0, image.Rect(0, 0, 64, 64), nil, StitchOptions{}); !errors.Is(err, context.Canceled) {

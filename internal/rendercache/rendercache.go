@@ -37,6 +37,9 @@ type Options struct {
 	Quality int           // of JPEGs, 1 to 100; 85 if 0
 	// Memory limits the memory of all images being rendered; nil for no limit.
 	Memory *render.Budget
+	// Marks is the size in bytes of the cache that makes it cheap to answer with stored
+	// pixels without decoding them; 24 MB if 0. See [render.MarksCache].
+	Marks int64
 }
 
 // A Renderer renders images or returns them from its cache. It is safe for concurrent
@@ -53,6 +56,7 @@ type Renderer struct {
 	// stores has, by id, a [tile.Overdue] of the images of each store that have lost
 	// their worker and are still being rendered.
 	stores sync.Map
+	marks  *render.MarksCache
 }
 
 // A flight is an image that is being rendered or waits for a worker.
@@ -82,13 +86,19 @@ func New(o Options) *Renderer {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
+	if o.Marks == 0 {
+		o.Marks = 24 << 20
+	}
 	return &Renderer{
-		o: o, workers: make(chan struct{}, o.Workers), large: make(chan struct{}, max(o.Workers/2, 1)), flights: map[string]*flight{},
+		o: o, marks: render.NewMarksCache(o.Marks), workers: make(chan struct{}, o.Workers), large: make(chan struct{}, max(o.Workers/2, 1)), flights: map[string]*flight{},
 	}
 }
 
 // Tile renders the tile that m describes. It is the Render function of [tile.Options].
 func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, error) {
+	if b, err := k.storedTile(ctx, &m); b != nil || err != nil {
+		return b, err
+	}
 	s := small
 	if m.Shrink {
 		s = large
@@ -184,6 +194,11 @@ const regionPixels = 32 << 20
 // Region renders a part of a slide. Only JPEGs of the entire slide are cached, as there are
 // too many other regions. The error may also be [ErrTooMuch].
 func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
+	if !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG {
+		if b, err := k.storedView(ctx, &m, r.View); b != nil || err != nil {
+			return b, err
+		}
+	}
 	if r.shows(m.Slide) && !r.PNG {
 		return k.cached(ctx, m.Revision+"-"+r.key(&m), m.Lease, large, func(ctx context.Context) ([]byte, error) { return k.region(ctx, &m, r) })
 	}
