@@ -157,13 +157,15 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if p.TileWidth != p.TileHeight {
-		return &httperr.Error{Status: http.StatusNotFound, Detail: "Deep Zoom supports only square tiles, and the tiles of this image are not square: use its tile_url."}
+	chosen, overlap, ok := tile.ParseGrid(r.URL.RawQuery)
+	if !ok {
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("tile_size is from %d to %d pixels, and overlap at most %d.", tile.MinTileSize, tile.MaxTileSize, tile.MaxOverlap)}
 	}
+	size := tile.DeepZoomTile(p.TileWidth, p.TileHeight, chosen)
 	xml := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
-<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
-`, p.TileWidth, p.Width, p.Height)
-	answer := tile.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
+<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="%d" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
+`, overlap, size, p.Width, p.Height)
+	answer := tile.Answer{ETag: fmt.Sprintf(`"%s-dzi-%d-%d"`, im.File.Revision, size, overlap), Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
 	if etag.Matches(ifNoneMatch(r), answer.ETag) {
@@ -176,7 +178,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 // routes returns the routes of pictures other than tiles, and of the Deep Zoom
 // descriptor.
 func (a pictureAPI) routes() []route {
-	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "404 for slides whose tiles are not square.", imageParam)
+	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", gridNote, imageParam, tileSizeParam, overlapParam)
 	delete(descriptor.Responses, "307")
 	descriptor.Responses["200"] = answers("A descriptor in XML.", "application/xml", &huma.Schema{Type: huma.TypeString})
 	return []route{

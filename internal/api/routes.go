@@ -69,6 +69,8 @@ var (
 	dbParam       = textParam("query", "db", "Id of the store.")
 	imgParam      = textParam("query", "img", "Id of the image, or the name of its file.")
 	revisionParam = textParam("query", "v", "Revision of the image. With the current one the response can be cached forever; any other gives 404.")
+	tileSizeParam = intParam("query", "tile_size", "Side of the tiles in pixels, from 64 to 2048; that of the slide's tiles if absent, or 256 if those are not square.")
+	overlapParam  = intParam("query", "overlap", "Pixels by which tiles reach into their neighbours, up to 64; 0 if absent.")
 	originParam   = textParam("query", "origin", "top-left or bottom-left: where rows of the name are counted from; the store's setting if absent.")
 )
 

@@ -4,6 +4,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
+// gridNote describes Deep Zoom tiles of another size than the slide's.
+const gridNote = "With tile_size and overlap the tiles are of another grid than the slide's; their addresses need the same parameters. They are the stored samples, without decoding, where they begin with a block of the slide's JPEGs (8 or 16 pixels), and are rendered elsewhere."
+
 // tileRoutes returns the routes of tiles and of health checks, which other packages
 // serve.
 func tileRoutes() []route {
@@ -28,8 +31,8 @@ func tileRoutes() []route {
 			imageParam, name, originParam,
 		)},
 		{path: "/dzi/{image}_files/{level}/{x}_{y}.jpg", op: jpegOp(
-			tilesTag, "get-deep-zoom-tile", "Get a Deep Zoom tile", "Tiles at the right and bottom edge are cropped to the image.",
-			imageParam, intParam("path", "level", "Deep Zoom level: 0 is one pixel."), x, y,
+			tilesTag, "get-deep-zoom-tile", "Get a Deep Zoom tile", "Tiles at the right and bottom edge are cropped to the image. "+gridNote,
+			imageParam, intParam("path", "level", "Deep Zoom level: 0 is one pixel."), x, y, tileSizeParam, overlapParam,
 		)},
 		{path: "/zoomify/{image}/TileGroup{group}/{tier}-{x}-{y}.jpg", op: jpegOp(
 			iiifTag, "get-zoomify-tile", "Get a Zoomify tile", "Tiles at the right and bottom edge are cropped to the image.",

@@ -15,8 +15,6 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-var white = color.RGBA{255, 255, 255, 255}
-
 func open(t testing.TB, b []byte) *slide.Slide {
 	t.Helper()
 	s, err := slide.Open(bytes.NewReader(b), int64(len(b)))

@@ -20,7 +20,7 @@ type level struct {
 	columns, rows int         // tiles
 	lengths       []uint32    // of the tiles, row by row; 0 for background
 	tiles         [][]byte    // those that are kept
-	blank         []byte      // a tile of the background; nil if there is none
+	blank         []byte      // a tile of the background; nil if no tile is empty
 	kind          kind
 }
 

@@ -27,6 +27,32 @@ type Address struct {
 	Name     string       // with ByName
 	Origin   slide.Origin // of Name; that of the store if ""
 	Revision string       // requested revision; any if ""
+	// TileSize is the side of tiles with DeepZoom, without Overlap, the pixels by which they
+	// reach into their neighbours; 0 for the tiles of the slide.
+	TileSize, Overlap int
+}
+
+// The sizes that a client may choose for Deep Zoom tiles, in pixels.
+const (
+	MinTileSize = 64
+	MaxTileSize = 2048
+	MaxOverlap  = 64
+)
+
+// ParseGrid parses the parameters tile_size and overlap of Deep Zoom addresses. It reports
+// false if they are not valid; they are 0 if they are absent.
+func ParseGrid(query string) (tileSize, overlap int, ok bool) {
+	if v := param(query, "tile_size"); v != "" {
+		if tileSize, ok = number(v); !ok || tileSize < MinTileSize || tileSize > MaxTileSize {
+			return 0, 0, false
+		}
+	}
+	if v := param(query, "overlap"); v != "" {
+		if overlap, ok = number(v); !ok || overlap > MaxOverlap {
+			return 0, 0, false
+		}
+	}
+	return tileSize, overlap, true
 }
 
 // A Request is the parsed URL of a tile.
@@ -43,7 +69,7 @@ type Request struct {
 //
 //	/api/v1/images/{image}/tiles/{z}/{x}/{y}      .jpg optional
 //	/api/v1/images/{image}/tiles/{name}.jpg
-//	/dzi/{image}_files/{level}/{x}_{y}.jpg        .jpeg too
+//	/dzi/{image}_files/{level}/{x}_{y}.jpg        .jpeg too, ?tile_size= and ?overlap=
 //	/zoomify/{image}/TileGroup{group}/{tier}-{x}-{y}.jpg
 //	/tile/{store}/{image}/{name}.jpg
 //	/tile?db={store}&img={image}&name={name}.jpg
@@ -72,6 +98,11 @@ func Parse(path, query string, r *Request) bool {
 	}
 	if query != "" {
 		r.Revision = param(query, "v")
+		if r.Kind == DeepZoom {
+			if r.TileSize, r.Overlap, ok = ParseGrid(query); !ok {
+				return false
+			}
+		}
 		switch o := slide.Origin(param(query, "origin")); o {
 		case "", slide.TopLeft, slide.BottomLeft:
 			r.Origin = o

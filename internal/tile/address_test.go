@@ -50,6 +50,11 @@ func TestParse(t *testing.T) {
 		{name: "name too long", url: "/api/v1/images/ab/tiles/t" + strings.Repeat("q", 32) + ".jpg", wrong: true},
 		{name: "unknown origin", url: "/api/v1/images/ab/tiles/t.jpg?origin=middle", wrong: true},
 		{name: "slideatlas without store", url: "/tile?img=ab&name=t.jpg", wrong: true},
+		{name: "deep zoom of another grid", url: "/dzi/ab_files/3/1_2.jpg?overlap=1&tile_size=254", want: Request{Image: "ab", Address: Address{Kind: DeepZoom, Z: 3, X: 1, Y: 2, TileSize: 254, Overlap: 1}}},
+		{name: "tiles that are too small", url: "/dzi/ab_files/3/1_2.jpg?tile_size=63", wrong: true},
+		{name: "tiles that are too large", url: "/dzi/ab_files/3/1_2.jpg?tile_size=2049", wrong: true},
+		{name: "too much overlap", url: "/dzi/ab_files/3/1_2.jpg?overlap=65", wrong: true},
+		{name: "a grid of another kind", url: "/tile/st/ab/t.jpg?tile_size=1", want: Request{Image: "ab", Store: "st", ByFile: true, Address: Address{Kind: ByName, Name: "t"}}},
 		{name: "deep zoom of two numbers", url: "/dzi/ab_files/3/1.jpg", wrong: true},
 	}
 	for _, tt := range tests {

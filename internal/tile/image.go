@@ -289,6 +289,8 @@ func (im *Image) etag(p *location) string {
 	switch {
 	case p.shrink:
 		kind = 's'
+	case p.grid:
+		kind = 'g'
 	case p.part != nil:
 		kind = 'r'
 	case p.zoom < 0:

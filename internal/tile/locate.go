@@ -17,6 +17,7 @@ type location struct {
 	shrink       bool
 	tileW, tileH int
 	part         *part // nil for a tile of the levels
+	grid         bool  // x and y are pixels
 }
 
 // A part is a part of the image that is rendered from it, halved so many times.
@@ -90,13 +91,12 @@ func locateLevel(s *slide.Slide, a *Address) (location, error) {
 // one pixel upwards. The size of a level is that of the image divided by a power of two
 // and rounded up. The last column and row are cropped to the image.
 func locateDeepZoom(s *slide.Slide, a *Address) (location, error) {
-	l := &s.Levels[0]
-	if l.TileWidth != l.TileHeight {
-		return location{}, slide.ErrNoTile // Deep Zoom has square tiles only
-	}
 	k := DeepZoomLevels(s.Bounds.Dx(), s.Bounds.Dy()) - a.Z
 	if a.Z < 0 || k < 0 {
 		return location{}, slide.ErrNoTile
+	}
+	if size := DeepZoomTile(s.Levels[0].TileWidth, s.Levels[0].TileHeight, a.TileSize); size != s.Levels[0].TileWidth || size != s.Levels[0].TileHeight || a.Overlap > 0 {
+		return locateGrid(s, k, size, a)
 	}
 	w, h := ceilShift(s.Bounds.Dx(), k), ceilShift(s.Bounds.Dy(), k)
 	if z := len(s.Zooms) - 1 - k; z < 0 {
@@ -106,6 +106,35 @@ func locateDeepZoom(s *slide.Slide, a *Address) (location, error) {
 		return location{zoom: 0, level: -1, w: w, h: h, shrink: true, tileW: w, tileH: h}, nil
 	}
 	return locateCropped(s, k, a.X, a.Y)
+}
+
+// DeepZoomTile returns the side of the Deep Zoom tiles of a slide whose tiles have the given
+// size: what the client chose, if it is not 0, or that size, or 256 if the tiles are not
+// square, as Deep Zoom has square ones only.
+func DeepZoomTile(width, height, chosen int) int {
+	switch {
+	case chosen != 0:
+		return chosen
+	case width != height:
+		return 256
+	}
+	return width
+}
+
+// locateGrid locates a tile of a grid that a client chose, of the image halved k times.
+func locateGrid(s *slide.Slide, k, size int, a *Address) (location, error) {
+	w, h := ceilShift(s.Bounds.Dx(), k), ceilShift(s.Bounds.Dy(), k)
+	x, y := a.X*size, a.Y*size
+	if a.X < 0 || a.Y < 0 || x >= w || y >= h {
+		return location{}, slide.ErrNoTile
+	}
+	r := image.Rect(x-a.Overlap, y-a.Overlap, x+size+a.Overlap, y+size+a.Overlap).Intersect(image.Rect(0, 0, w, h))
+	p := location{zoom: k, level: -1, x: r.Min.X, y: r.Min.Y, w: r.Dx(), h: r.Dy(), tileW: size, tileH: size, grid: true}
+	p.part = &part{image.Rect(r.Min.X<<k, r.Min.Y<<k, r.Max.X<<k, r.Max.Y<<k), min(k, len(s.Zooms)-1)}
+	if pixel := 1<<k - 1; p.part.halved > 0 && (s.Bounds.Min.X|s.Bounds.Min.Y)&pixel != 0 {
+		p.part.halved-- // its pixels are not those of the level
+	}
+	return p, nil
 }
 
 // locateZoomify locates a Zoomify tile. Tiers are counted from the one that is a single
