@@ -42,8 +42,7 @@ func (k *Renderer) storedView(ctx context.Context, m *tile.RenderRequest, v rend
 		if v.Level >= 0 && v.Level != i || math.Exp2(math.Round(math.Log2(d))) != d {
 			continue
 		}
-		// The last pixel may lie in the view only partly.
-		if math.Ceil(v.W/d) != float64(v.Width) || math.Ceil(v.H/d) != float64(v.Height) {
+		if !unscaled(v.X, v.W, d, v.Width, m.Slide.Bounds.Dx()) || !unscaled(v.Y, v.H, d, v.Height, m.Slide.Bounds.Dy()) {
 			continue
 		}
 		x, y := (float64(m.Slide.Bounds.Min.X)+v.X)/d, (float64(m.Slide.Bounds.Min.Y)+v.Y)/d
@@ -53,6 +52,13 @@ func (k *Renderer) storedView(ctx context.Context, m *tile.RenderRequest, v rend
 		return k.stored(ctx, m, i, image.Rect(0, 0, v.Width, v.Height).Add(image.Pt(int(x), int(y))))
 	}
 	return nil, nil
+}
+
+// unscaled reports whether n pixels of the result are pixels of a level with a downsample of d,
+// given where a view of an image of that size lies. The last pixel of the image may only be
+// covered in part.
+func unscaled(at, length, d float64, n, size int) bool {
+	return length == d*float64(n) || at+length == float64(size) && math.Ceil(length/d) == float64(n)
 }
 
 // stored returns pixels r of a level as one JPEG without decoding them, or nil if that cannot
