@@ -47,6 +47,7 @@ type cacheFlags struct {
 	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Maximum size of the image cache, in MB."`
 	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Maximum number of open slides."`
 	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Maximum memory for the tables of open slides, in MB."`
+	TileMemory  int64 `key:"limits.tile_memory_mb" name:"tile-memory" placeholder:"MB" help:"Maximum memory for cached tiles, in MB; -1 for none. Default: a sixteenth of --memory-limit."`
 	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory limit of the process, in MB. Default: half of the machine's memory, at least 512 and at most 4096."`
 }
 
@@ -217,7 +218,7 @@ func (o *socketFlags) listenOn(flag, given, address string) (net.Listener, error
 
 // cache returns the limits of the image cache and of open slides.
 func (k *cacheFlags) cache() server.Cache {
-	return server.Cache{Bytes: k.CacheSize << 20, OpenSlides: k.OpenFiles, OpenBytes: k.OpenBytes << 20}
+	return server.Cache{Bytes: k.CacheSize << 20, OpenSlides: k.OpenFiles, OpenBytes: k.OpenBytes << 20, TileBytes: k.TileMemory << 20}
 }
 
 // options returns the options that all processes have, and creates the data directory.

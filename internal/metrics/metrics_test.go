@@ -75,7 +75,7 @@ func TestSite(t *testing.T) {
 	long := now.Add(-time.Hour)
 	r.Watch(Site{
 		Slides: func() Slides {
-			return Slides{Known: 7, Open: 2, MaxOpen: 512, Bytes: 4096, MaxBytes: 8192, Opened: 5, Evicted: 3}
+			return Slides{Known: 7, Open: 2, MaxOpen: 512, Bytes: 4096, MaxBytes: 8192, Opened: 5, Evicted: 3, Cached: 21, MaxCached: 22, Hits: 23, Misses: 24}
 		},
 		Rendering:   func() int { return 3 },
 		RenderCache: func() RenderCache { return RenderCache{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
@@ -96,7 +96,8 @@ func TestSite(t *testing.T) {
 	all := figuresOf(t, r)
 	want(t, all,
 		`ptiffstore_images_known 7`, `ptiffstore_open_slides 2`, `ptiffstore_open_slides_max 512`, `ptiffstore_open_bytes 4096`, `ptiffstore_open_bytes_max 8192`,
-		`ptiffstore_slides_opened_total 5`, `ptiffstore_slides_evicted_total 3`, `ptiffstore_renders_waiting 3`,
+		`ptiffstore_slides_opened_total 5`, `ptiffstore_slides_evicted_total 3`,
+		`ptiffstore_tile_cache_bytes 21`, `ptiffstore_tile_cache_bytes_max 22`, `ptiffstore_tile_cache_hits_total 23`, `ptiffstore_tile_cache_misses_total 24`, `ptiffstore_renders_waiting 3`,
 		`ptiffstore_image_cache_bytes 10`, `ptiffstore_image_cache_bytes_max 20`, `ptiffstore_image_cache_hits_total 6`, `ptiffstore_image_cache_misses_total 4`, `ptiffstore_image_cache_evicted_total 1`,
 		`ptiffstore_access_decisions 9`, `ptiffstore_access_decisions_bytes 900`, `ptiffstore_access_hits_total 100`, `ptiffstore_access_misses_total 11`, `ptiffstore_access_failures_total 2`,
 		`ptiffstore_connections 12`, `ptiffstore_connections_refused_total 4`, `ptiffstore_connections_evicted_total 5`, `ptiffstore_connections_stalled_total 6`, `ptiffstore_connections_displaced_total 7`,

@@ -36,6 +36,9 @@ type Slides struct {
 	Open, MaxOpen   int
 	Bytes, MaxBytes int64 // of the tables of open slides
 	Opened, Evicted int64
+	// Of cached tiles.
+	Cached, MaxCached int64 // bytes
+	Hits, Misses      int64
 }
 
 // Connections are metrics of the connections to a server.
@@ -95,6 +98,10 @@ var (
 	maxOpenBytes   = gauge("ptiffstore_open_bytes_max", "Limit of the memory of the tables of open slides.")
 	opened         = counter("ptiffstore_slides_opened_total", "Slides that were opened.")
 	closedEarly    = counter("ptiffstore_slides_evicted_total", "Open slides closed because of the limits.")
+	tileBytes      = gauge("ptiffstore_tile_cache_bytes", "Memory of cached tiles.")
+	maxTileBytes   = gauge("ptiffstore_tile_cache_bytes_max", "Limit of the memory of cached tiles.")
+	tileHits       = counter("ptiffstore_tile_cache_hits_total", "Requested stored tiles found in memory.")
+	tileMisses     = counter("ptiffstore_tile_cache_misses_total", "Requested stored tiles read from files or databases.")
 	rendersWaiting = gauge("ptiffstore_renders_waiting", "Images waiting to be rendered.")
 	cacheBytes     = gauge("ptiffstore_image_cache_bytes", "Size of the image cache on disk, in bytes.")
 	maxCacheBytes  = gauge("ptiffstore_image_cache_bytes_max", "Limit of the image cache, in bytes.")
@@ -195,6 +202,10 @@ func (c *collector) own(send emit) {
 		send(maxOpenBytes, float64(s.MaxBytes))
 		send(opened, float64(s.Opened))
 		send(closedEarly, float64(s.Evicted))
+		send(tileBytes, float64(s.Cached))
+		send(maxTileBytes, float64(s.MaxCached))
+		send(tileHits, float64(s.Hits))
+		send(tileMisses, float64(s.Misses))
 	}
 	if c.site.Rendering != nil {
 		send(rendersWaiting, float64(c.site.Rendering()))

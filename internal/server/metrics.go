@@ -16,6 +16,7 @@ func (s *Server) site() metrics.Site {
 			return metrics.Slides{
 				Known: st.Images, Open: st.OpenFiles, MaxOpen: st.MaxFiles, Bytes: st.OpenBytes, MaxBytes: st.MaxBytes,
 				Opened: st.Opened, Evicted: st.Evicted,
+				Cached: st.Cached, MaxCached: st.MaxCached, Hits: st.Hits, Misses: st.Misses,
 			}
 		},
 		Rendering:   s.storage.renderer.Waiting,

@@ -78,6 +78,7 @@ type Cache struct {
 	Bytes      int64 // of rendered images on disk
 	OpenSlides int   // slides kept open
 	OpenBytes  int64 // memory of their tables
+	TileBytes  int64 // memory of cached tiles; a sixteenth of that of the process if 0. SetCache does not change it.
 }
 
 // HTTP are the options of a process that serves.

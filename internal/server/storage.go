@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -48,7 +49,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
 	t.Render, t.Blank, t.Log = d.renderer.Tile, render.Blank, o.Log
 	t.MaxBytes, t.MaxFiles = o.Cache.OpenBytes, o.Cache.OpenSlides
-	t.MaxSending, t.MaxStored = d.memory.Limit()/8, d.memory.Limit()/16
+	t.MaxSending, t.MaxCached = d.memory.Limit()/8, cmp.Or(o.Cache.TileBytes, d.memory.Limit()/16)
 	d.tiles = tile.New(t)
 	return nil
 }

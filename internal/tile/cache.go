@@ -29,7 +29,12 @@ type handle struct {
 	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock
 	checked  atomic.Int64 // when the path was last compared
 	image    *Image
+	number   uint64 // of the slides that this process has opened
+	tiles    tileTable
 }
+
+// handles counts the slides that were opened.
+var handles atomic.Uint64
 
 // began is the start of the monotonic clock of this process.
 var began = time.Now()
@@ -56,6 +61,7 @@ func (h *handle) release() {
 }
 
 func (h *handle) close() {
+	h.image.srv.tiles.drop(&h.tiles)
 	switch {
 	case h.f != nil:
 		h.f.Close() // opened for reading: an error loses nothing
@@ -207,7 +213,7 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 	if err != nil {
 		return nil, asUnreadable(err)
 	}
-	return &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}, nil
+	return &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im, number: handles.Add(1), tiles: newTileTable(sl)}, nil
 }
 
 func openError(err error) error {

@@ -137,6 +137,9 @@ func (im *Image) tileAt(ctx context.Context, h *handle, p *location, a *Address,
 	if err != nil {
 		return im.empty(p, ans, match)
 	}
+	if ans.buf != nil {
+		h.offer(p.level, p.x, p.y, ans.Body)
+	}
 	return ans, nil
 }
 
@@ -170,14 +173,22 @@ func (im *Image) tileOf(ctx context.Context, h *handle, p *location, a *Address,
 		ans.NotModified = true
 		return ans, nil
 	}
+	if err := im.send(&ans, t); err != nil {
+		return Answer{}, err
+	}
+	return ans, nil
+}
+
+// send answers with a cached tile.
+func (im *Image) send(ans *Answer, t *cachedTile) error {
 	need := int64(len(t.body))
 	ans.srv, ans.held = im.srv, need
 	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
 		ans.Release()
-		return Answer{}, im.srv.full()
+		return im.srv.full()
 	}
 	ans.Body = t.body
-	return ans, nil
+	return nil
 }
 
 // fill reads or renders the tile.
@@ -204,9 +215,12 @@ func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) 
 	return err
 }
 
-// read reads a stored tile. Its memory is counted before it is allocated: tiles may have
-// tens of megabytes, and reading them may take long.
+// read reads a stored tile, unless it is cached. Its memory is counted before it is allocated:
+// tiles may have tens of megabytes, and reading them may take long.
 func (im *Image) read(h *handle, p *location, ans *Answer) (err error) {
+	if t := h.cached(p.level, p.x, p.y); t != nil {
+		return im.send(ans, t)
+	}
 	ans.buf = buffers.Get().(*[]byte)
 	need := max(h.slide.TileBytes(p.level, p.x, p.y), int64(cap(*ans.buf)))
 	ans.srv, ans.held = im.srv, need

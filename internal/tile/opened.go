@@ -53,18 +53,18 @@ func (im *Image) openOther(ctx context.Context) (*handle, error) {
 		}
 		return append(dst, t.body...), nil
 	})
+	h.tiles = newTileTable(h.slide)
 	return h, nil
 }
 
 // stored returns a stored tile of a slide that is not a file, from the cache or read once
 // for all requests that wait for it. Its err is [slide.ErrEmptyTile] or
 // [slide.ErrMissingTile] if it does not exist. The caller must hold a reference.
-func (h *handle) stored(ctx context.Context, level, col, row int) (*storedTile, error) {
-	f, c := &h.image.File, &h.image.srv.stored
-	k := tileKey{f.ID, f.Revision, level, col, row}
-	if t := c.cached(k); t != nil {
+func (h *handle) stored(ctx context.Context, level, col, row int) (*cachedTile, error) {
+	if t := h.cached(level, col, row); t != nil {
 		return t, nil
 	}
+	c, k := &h.image.srv.readings, tileKey{h, level, col, row}
 	t, r, first := c.join(k)
 	if t != nil {
 		return t, nil
@@ -73,14 +73,14 @@ func (h *handle) stored(ctx context.Context, level, col, row int) (*storedTile, 
 		h.refs.Add(1) // the caller may go before the tile arrives
 		go func() {
 			defer h.release()
-			c.read(k, r, &h.image.store.source.overdue, func() (*storedTile, error) { return h.ask(level, col, row) })
+			c.read(k, r, &h.image.store.source.overdue, func() (*cachedTile, error) { return h.ask(level, col, row) })
 		}()
 	}
 	return r.wait(ctx)
 }
 
 // ask reads a stored tile.
-func (h *handle) ask(level, col, row int) (*storedTile, error) {
+func (h *handle) ask(level, col, row int) (*cachedTile, error) {
 	source := &h.image.store.source
 	if !source.begin() {
 		return nil, errNoAnswer
@@ -93,7 +93,7 @@ func (h *handle) ask(level, col, row int) (*storedTile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newStoredTile(b), nil
+	return newCachedTile(b), nil
 }
 
 // errNoAnswer reports a store whose server has not answered previous requests.

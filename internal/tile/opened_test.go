@@ -126,7 +126,7 @@ func TestOpened(t *testing.T) {
 	if ans, err := fetch(s, Address{Z: 2, X: 1, Y: 3}, tags[0]); err != nil || !ans.NotModified || ans.Body != nil {
 		t.Errorf("If-None-Match: %+v, %v", ans, err)
 	}
-	if st := s.Stats(); st.Sending != 0 || st.Stored == 0 || st.OpenFiles != 1 {
+	if st := s.Stats(); st.Sending != 0 || st.Cached == 0 || st.OpenFiles != 1 {
 		t.Errorf("%+v", st)
 	}
 	for _, a := range []Address{{Z: 2, X: 1, Y: 1}, {Z: 3}, {Z: 2, X: 4, Y: 3}, {Kind: DeepZoom, Z: 9}} {
@@ -332,11 +332,11 @@ func TestSourceHangs(t *testing.T) {
 	})
 }
 
-// TestStoredLimit drops the tiles that were not used for longest.
+// TestStoredLimit drops tiles that were not used again, and all when the slide is closed.
 func TestStoredLimit(t *testing.T) {
 	src := &source{}
-	one := newStoredTile(bytes.Clone(plain(1))).cost()
-	s := serveSource(t, src, Options{MaxStored: 3*one + one/2})
+	one := newCachedTile(bytes.Clone(plain(1))).cost()
+	s := serveSource(t, src, Options{MaxCached: 3*one + one/2})
 	get := func(x int) {
 		t.Helper()
 		if _, err := fetch(s, Address{Z: 2, X: x, Y: 3}, ""); err != nil {
@@ -346,8 +346,8 @@ func TestStoredLimit(t *testing.T) {
 	for _, x := range []int{0, 1, 2, 0, 3} { // 1 goes
 		get(x)
 	}
-	if st := s.Stats(); src.reads.Load() != 4 || st.Stored > 4*one {
-		t.Errorf("%d reads, %d bytes", src.reads.Load(), st.Stored)
+	if st := s.Stats(); src.reads.Load() != 4 || st.Cached > 4*one {
+		t.Errorf("%d reads, %d bytes", src.reads.Load(), st.Cached)
 	}
 	for _, x := range []int{0, 2, 3} {
 		get(x)
@@ -359,8 +359,8 @@ func TestStoredLimit(t *testing.T) {
 	if n := src.reads.Load(); n != 5 {
 		t.Errorf("%d reads, want the dropped one read again", n)
 	}
-	s.stored.clear()
-	if n := s.Stats().Stored; n != 0 {
+	s.Close()
+	if n := s.Stats().Cached; n != 0 {
 		t.Errorf("%d bytes are left", n)
 	}
 }

@@ -12,24 +12,16 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A tileKey identifies a stored tile of one revision of an image.
+// A tileKey identifies a stored tile of an open slide.
 type tileKey struct {
-	image, revision string
+	h               *handle
 	level, col, row int
 }
 
-// A storedTile is a tile as it is stored elsewhere, or the reason why it does not exist.
-type storedTile struct {
-	body  []byte // not to be modified
-	etag  string // hash of body, quotes included
-	err   error  // [slide.ErrEmptyTile] or [slide.ErrMissingTile]
-	until int64  // when to ask again, if err is set; of the monotonic clock
-}
-
-// newStoredTile returns the tile with the given bytes.
-func newStoredTile(body []byte) *storedTile {
+// newCachedTile returns the tile with the given bytes.
+func newCachedTile(body []byte) *cachedTile {
 	sum := sha256.Sum256(body)
-	return &storedTile{body: body, etag: `"` + hex.EncodeToString(sum[:16]) + `"`}
+	return &cachedTile{body: body, etag: `"` + hex.EncodeToString(sum[:16]) + `"`}
 }
 
 // absentTime is how long a tile that does not exist is not asked for again: the program that
@@ -37,92 +29,49 @@ func newStoredTile(body []byte) *storedTile {
 const absentTime = 30 * time.Second
 
 // absent returns the tile that err reports not to exist, or nil for other errors.
-func absent(err error) *storedTile {
+func absent(err error) *cachedTile {
 	if errors.Is(err, slide.ErrEmptyTile) || errors.Is(err, slide.ErrMissingTile) {
-		return &storedTile{err: err, until: monotonic() + int64(absentTime)}
+		return &cachedTile{err: err, until: monotonic() + int64(absentTime)}
 	}
 	return nil
 }
 
-// cost returns the approximate memory of the tile in bytes.
-func (t *storedTile) cost() int64 { return int64(cap(t.body)) + 320 }
-
-// storedTiles caches the bytes of tiles that are not in files, up to a number of bytes, and
-// reads each tile once for concurrent requests. The least recently used tiles go first.
-type storedTiles struct {
-	mu       sync.Mutex
-	max      int64 // bytes
-	bytes    int64
-	entries  map[tileKey]*cachedTile
-	newest   *cachedTile // of a ring
-	readings map[tileKey]*reading
-
-	hits, misses, evicted int64
-}
-
-// A cachedTile is an element of a ring in the order of use.
-type cachedTile struct {
-	tileKey
-	*storedTile
-	newer, older *cachedTile
+// readings are the tiles that are being read, each once for all requests that wait for it.
+type readings struct {
+	mu sync.Mutex
+	m  map[tileKey]*reading
 }
 
 // A reading is a tile that is being read.
 type reading struct {
 	done chan struct{} // closed with tile and err set
 	late chan struct{} // closed when it has taken longer than readTime
-	tile *storedTile
+	tile *cachedTile
 	err  error
-}
-
-// cached returns a tile of the cache, or nil.
-func (c *storedTiles) cached(k tileKey) *storedTile {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.use(k)
-}
-
-// use returns a tile of the cache, or nil, and makes it the newest one. The caller must hold
-// mu.
-func (c *storedTiles) use(k tileKey) *storedTile {
-	e := c.entries[k]
-	if e == nil {
-		return nil
-	}
-	if e.err != nil && monotonic() >= e.until {
-		c.drop(e)
-		return nil
-	}
-	c.hits++
-	if c.newest != e {
-		c.unlink(e)
-		c.link(e)
-	}
-	return e.storedTile
 }
 
 // join returns the tile of the cache, or the reading of it. First reports that there was
 // none: then the caller must call read.
-func (c *storedTiles) join(k tileKey) (t *storedTile, r *reading, first bool) {
+func (c *readings) join(k tileKey) (t *cachedTile, r *reading, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.use(k); t != nil { // another caller was faster
+	if t := k.h.tiles.find(k.level, k.col, k.row); t != nil { // another caller was faster
 		return t, nil, false
 	}
-	if r := c.readings[k]; r != nil {
+	if r := c.m[k]; r != nil {
 		return nil, r, false
 	}
-	c.misses++
 	r = &reading{done: make(chan struct{}), late: make(chan struct{})}
-	if c.readings == nil {
-		c.readings = map[tileKey]*reading{}
+	if c.m == nil {
+		c.m = map[tileKey]*reading{}
 	}
-	c.readings[k] = r
+	c.m[k] = r
 	return nil, r, true
 }
 
-// read reads a tile for all who wait for r, and caches it.
-func (c *storedTiles) read(k tileKey, r *reading, overdue *Overdue, f func() (*storedTile, error)) {
+// read reads a tile for all who wait for r, and caches it. The caller must hold a reference
+// to the slide.
+func (c *readings) read(k tileKey, r *reading, overdue *Overdue, f func() (*cachedTile, error)) {
 	ended := overdue.Watch(readTime, func() { close(r.late) })
 	r.err = errRead // if f does not return
 	defer func() {
@@ -131,9 +80,9 @@ func (c *storedTiles) read(k tileKey, r *reading, overdue *Overdue, f func() (*s
 		}
 		ended()
 		c.mu.Lock()
-		delete(c.readings, k)
-		if r.err == nil {
-			c.add(k, r.tile)
+		delete(c.m, k)
+		if slot := k.h.tiles.slot(k.level, k.col, k.row); r.err == nil && slot != nil {
+			k.h.image.srv.tiles.add(slot, r.tile)
 		}
 		c.mu.Unlock()
 		close(r.done)
@@ -149,7 +98,7 @@ func (c *storedTiles) read(k tileKey, r *reading, overdue *Overdue, f func() (*s
 var errRead = errors.New("reading a tile failed unexpectedly")
 
 // wait waits for a tile that is being read.
-func (r *reading) wait(ctx context.Context) (*storedTile, error) {
+func (r *reading) wait(ctx context.Context) (*cachedTile, error) {
 	select {
 	case <-r.done:
 		return r.tile, r.err
@@ -158,61 +107,4 @@ func (r *reading) wait(ctx context.Context) (*storedTile, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// add adds a tile as the newest one, and drops the oldest ones until the limit holds. The
-// caller must hold mu.
-func (c *storedTiles) add(k tileKey, t *storedTile) {
-	if old := c.entries[k]; old != nil {
-		c.drop(old)
-	}
-	if c.entries == nil {
-		c.entries = map[tileKey]*cachedTile{}
-	}
-	e := &cachedTile{tileKey: k, storedTile: t}
-	c.entries[k] = e
-	c.bytes += t.cost()
-	c.link(e)
-	for c.bytes > c.max && c.newest != nil {
-		c.evicted++
-		c.drop(c.newest.newer) // the oldest one: it is a ring
-	}
-}
-
-// drop removes a tile. The caller must hold mu.
-func (c *storedTiles) drop(e *cachedTile) {
-	delete(c.entries, e.tileKey)
-	c.bytes -= e.cost()
-	c.unlink(e)
-}
-
-// link makes e the newest tile.
-func (c *storedTiles) link(e *cachedTile) {
-	if c.newest == nil {
-		e.newer, e.older = e, e
-	} else {
-		oldest := c.newest.newer
-		e.older, e.newer = c.newest, oldest
-		c.newest.newer, oldest.older = e, e
-	}
-	c.newest = e
-}
-
-// unlink removes e from the ring.
-func (c *storedTiles) unlink(e *cachedTile) {
-	if e.older == e {
-		c.newest = nil
-		return
-	}
-	e.older.newer, e.newer.older = e.newer, e.older
-	if c.newest == e {
-		c.newest = e.older
-	}
-}
-
-// clear removes all tiles.
-func (c *storedTiles) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.entries, c.newest, c.bytes = nil, nil, 0
 }

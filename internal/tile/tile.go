@@ -157,9 +157,9 @@ type Options struct {
 	// must not block.
 	MaxSending int64
 	Full       func()
-	// MaxStored limits the memory in bytes of cached tiles that are not in files, 64 MiB if
-	// 0.
-	MaxStored int64
+	// MaxCached limits the memory in bytes of cached tiles, 64 MiB if 0; none are cached if it is
+	// negative.
+	MaxCached int64
 	Log       *slog.Logger
 }
 
@@ -185,7 +185,8 @@ type Server struct {
 	statFile   func(path string) (fsx.Identity, error)
 	moveTime   time.Duration // how long requests wait for the new path of a file
 	cache      cache
-	stored     storedTiles // of slides that are not files
+	tiles      *tileCache
+	readings   readings
 }
 
 // New returns a server without images.
@@ -199,15 +200,14 @@ func New(o Options) *Server {
 	if o.MaxSending == 0 {
 		o.MaxSending = 128 << 20
 	}
-	if o.MaxStored == 0 {
-		o.MaxStored = 64 << 20
+	if o.MaxCached == 0 {
+		o.MaxCached = 64 << 20
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime}
+	s := &Server{o: o, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime, tiles: newTileCache(o.MaxCached)}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
-	s.stored.max = o.MaxStored
 	return s
 }
 
@@ -359,16 +359,18 @@ type Stats struct {
 	Opened    int64 // slides opened since the start
 	Evicted   int64 // of those, closed to keep the limits
 	Sending   int64 // bytes of tiles that are being sent
-	Stored    int64 // bytes of cached tiles that are not in files
+	Cached    int64 // bytes of cached tiles
+	MaxCached int64 // limit of Cached
+	Hits      int64 // requests for stored tiles that were cached
+	Misses    int64 // requests for stored tiles that had to be read
 }
 
 // Stats returns current figures.
 func (s *Server) Stats() Stats {
 	st := s.cache.stats()
 	st.Images, st.Sending = s.Len(), s.sending.Load()
-	s.stored.mu.Lock()
-	st.Stored = s.stored.bytes
-	s.stored.mu.Unlock()
+	st.Cached, st.MaxCached = s.tiles.bytes.Load(), max(0, s.tiles.max)
+	st.Hits, st.Misses = s.tiles.hits.Load(), s.tiles.misses.Load()
 	return st
 }
 

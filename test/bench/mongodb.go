@@ -132,7 +132,7 @@ func atlasHandler(ctx context.Context, host string, cache int64) (h http.Handler
 	if err != nil {
 		return nil, nil, errors.Join(err, pool.Close())
 	}
-	t := tile.New(tile.Options{MaxStored: cache, Open: func(ctx context.Context, f *tile.File) (tile.Opened, error) {
+	t := tile.New(tile.Options{MaxCached: cache, Open: func(ctx context.Context, f *tile.File) (tile.Opened, error) {
 		s, err := src.Slide(ctx, f.Path)
 		if err != nil {
 			return tile.Opened{}, err
