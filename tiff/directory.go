@@ -48,8 +48,8 @@ type Entry struct {
 	Count  uint64
 	Offset int64
 
-	at   int64   // offset of the entry
-	room [8]byte // the last part of the entry: a value or its offset
+	at    int64   // offset of the entry
+	value [8]byte // the last part of the entry: a value or its offset
 }
 
 // Entry returns the field with that tag. If the directory has several, it returns the
@@ -223,18 +223,18 @@ func (f *File) entries(b []byte, at int64) []Entry {
 
 // entry decodes the field in b, which begins at byte at of the file.
 func (f *File) entry(b []byte, at int64) Entry {
-	room := len(b) - int(f.layout.pointer)
+	value := len(b) - int(f.layout.pointer)
 	e := Entry{
 		Tag:   Tag(f.order.Uint16(b)),
 		Type:  Type(f.order.Uint16(b[2:])),
-		Count: f.number(b[4:room]),
+		Count: f.number(b[4:value]),
 		at:    at,
 	}
-	copy(e.room[:], b[room:])
+	copy(e.value[:], b[value:])
 	if f.inline(e) {
-		e.Offset = at + int64(room)
+		e.Offset = at + int64(value)
 	} else {
-		e.Offset = int64(min(f.number(b[room:]), math.MaxInt64))
+		e.Offset = int64(min(f.number(b[value:]), math.MaxInt64))
 	}
 	return e
 }

@@ -163,7 +163,7 @@ func (d *Directory) values(e Entry, n, limit uint64) ([]byte, error) {
 	}
 	n = min(n, e.Count) * size
 	if d.file.inline(e) {
-		return e.room[:n], nil
+		return e.value[:n], nil
 	}
 	if e.Count > uint64(d.file.size)/size || !d.file.holds(e.Offset, e.Count*size) {
 		return nil, &FormatError{e.at, e.Tag, fmt.Sprintf("the file is incomplete or damaged: %d values of %d bytes should be at byte %d, but the file ends at byte %d",

@@ -3,7 +3,6 @@ package account
 import (
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 
 // TestPasswordCost fails if guessing a password is cheaper than documented.
 func TestPasswordCost(t *testing.T) {
-	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), Options{}))(t)
+	a := must(Open(t.Context(), template.SQLite(t), Options{}))(t)
 	defer a.Close()
 	hash := must(a.passwords.hash(t.Context(), password))(t)
 	if want := "$argon2id$v=19$m=65536,t=3,p=4$"; !strings.HasPrefix(hash, want) {

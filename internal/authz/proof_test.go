@@ -1,12 +1,12 @@
 package authz
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,11 +14,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
+
+// template is a database with empty tables; each test gets a copy.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	a, err := account.Open(ctx, url, account.Options{})
+	if err != nil {
+		return err
+	}
+	return a.Close()
+}}
 
 func openAccounts(t testing.TB) *account.Accounts {
 	t.Helper()
-	a, err := account.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), account.Options{Password: account.PasswordCost{Memory: 64, Passes: 1, Threads: 1}})
+	a, err := account.Open(t.Context(), template.SQLite(t), account.Options{Password: account.PasswordCost{Memory: 64, Passes: 1, Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

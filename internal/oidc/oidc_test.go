@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -8,7 +9,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -148,7 +148,16 @@ func (s *site) current() *Client {
 	return s.client
 }
 
-func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db") }
+// template is a database with empty tables; each test gets a copy.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	a, err := account.Open(ctx, url, account.Options{})
+	if err != nil {
+		return err
+	}
+	return a.Close()
+}}
+
+func sqliteURL(t *testing.T) string { return template.SQLite(t) }
 
 // A browser keeps cookies, and follows redirects as far as a test requests it.
 type browser struct {
@@ -235,7 +244,7 @@ func (s *site) audit(t *testing.T) []account.Event {
 // TestLogIn fails if a login at the provider does not start a session of the right user.
 func TestLogIn(t *testing.T) {
 	t.Parallel()
-	for name, database := range map[string]func(*testing.T) string{"sqlite": sqliteURL, "postgres": func(t *testing.T) string { return pgtest.New(t) }} {
+	for name, database := range map[string]func(*testing.T) string{"sqlite": sqliteURL, "postgres": func(t *testing.T) string { return template.Postgres(t) }} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, database(t), nil)

@@ -133,7 +133,7 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 // owner returns the image of a file whose path the catalog does not know.
 func (p *scan) owner(ctx context.Context, l *inspected) (*catalog.Image, error) {
 	if p.prefix == managed.Slides {
-		return p.imageOfSlide(ctx, l)
+		return managedScan{p}.imageOfSlide(ctx, l)
 	}
 	return p.renamed(ctx, l)
 }

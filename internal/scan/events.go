@@ -23,73 +23,75 @@ const (
 	scanNow
 )
 
+// An eventScan inspects the files at which events were reported.
+type eventScan struct {
+	*scan
+	due   []source.Item // to inspect
+	gone  []string      // slides whose files were reported gone
+	whole urgency       // of a scan of the whole folder
+}
+
 // touch inspects the paths of a store at which events were reported. The urgency says
 // whether the whole folder must be scanned: if a folder was removed, if there are more
 // events than touch handles, or if a file is gone without an event. In the last case
 // other files may be gone too, and only a scan, which counts them, may mark slides
 // missing.
 func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]source.Sign, enter func(string, uint64)) (r Result, whole urgency, err error) {
-	p, err := s.begin(st, s.folder(st.ID), Options{})
+	began, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
 		return Result{}, noScan, err
 	}
+	p := &eventScan{scan: began}
 	defer p.src.Close()
 	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
 		return Result{}, noScan, err
 	}
-	var b batch
 	for path, sign := range list {
-		if err := p.sort(ctx, path, sign, &b); err != nil {
-			return *p.result, b.whole, err
+		if err := p.sort(ctx, path, sign); err != nil {
+			return *p.result, p.whole, err
 		}
 	}
-	if len(b.due) > touchMost {
-		b.due, b.whole = b.due[:touchMost], scanNow
+	if len(p.due) > touchMost {
+		p.due, p.whole = p.due[:touchMost], scanNow
 	}
-	if err := p.inspectAll(ctx, b.due); err != nil {
-		return *p.result, b.whole, err
+	if err := p.inspectAll(ctx, p.due); err != nil {
+		return *p.result, p.whole, err
 	}
 	if st.Mode == catalog.Managed {
-		if err := p.dispatchTouched(ctx, b.due); err != nil {
-			return *p.result, b.whole, err
+		if err := p.dispatchTouched(ctx); err != nil {
+			return *p.result, p.whole, err
 		}
 	}
-	h, err := p.markReportedMissing(ctx, p.notMoved(b.gone))
-	return *p.result, max(b.whole, h), err
+	missing := guard{p.scan}
+	h, err := missing.markReportedMissing(ctx, missing.notMoved(p.gone))
+	return *p.result, max(p.whole, h), err
 }
 
-// A batch is what the events at some paths require.
-type batch struct {
-	due   []source.Item // to inspect
-	gone  []string      // slides whose files were reported gone
-	whole urgency       // of a scan of the whole folder
-}
-
-// sort adds what the events at a path require to the batch.
-func (p *scan) sort(ctx context.Context, path string, sign source.Sign, b *batch) error {
+// sort adds what the events at a path require.
+func (p *eventScan) sort(ctx context.Context, path string, sign source.Sign) error {
 	if !strings.HasPrefix(path, p.prefix) {
 		h, err := p.recheckItem(ctx, path)
-		b.whole = max(b.whole, h)
+		p.whole = max(p.whole, h)
 		return err
 	}
 	if sign&source.DirectoryGone != 0 {
-		b.whole = scanNow
+		p.whole = scanNow
 	}
 	if sign&source.DirectoryCame != 0 {
-		err := p.below(ctx, path, sign, &b.due)
+		err := p.below(ctx, path, sign)
 		if err != nil {
-			b.whole = scanNow
+			p.whole = scanNow
 		}
 		return err
 	}
 	if f, ok := p.changedItem(path, sign); ok {
-		b.due = append(b.due, f)
+		p.due = append(p.due, f)
 	} else if p.wentMissing(path) {
 		if sign&source.Nudged == 0 {
-			b.gone = append(b.gone, path)
+			p.gone = append(p.gone, path)
 		} else {
-			b.whole = max(b.whole, p.urgency())
+			p.whole = max(p.whole, p.urgency())
 		}
 	}
 	return nil
@@ -97,7 +99,7 @@ func (p *scan) sort(ctx context.Context, path string, sign source.Sign, b *batch
 
 // urgency is how soon a scan is needed after a reader found a slide gone. A refused
 // scan is retried anyway.
-func (p *scan) urgency() urgency {
+func (p *eventScan) urgency() urgency {
 	if p.refusal() != nil {
 		return noScan
 	}
@@ -106,7 +108,7 @@ func (p *scan) urgency() urgency {
 
 // recheckItem inspects a file of a managed store that did not just arrive, and that a
 // reader found to be wrong.
-func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
+func (p *eventScan) recheckItem(ctx context.Context, path string) (urgency, error) {
 	e, ok := p.s.mirror().File(p.store.ID, path)
 	id, err := p.stat(path)
 	switch {
@@ -115,7 +117,7 @@ func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
 	case err != nil || !ok || !strings.HasPrefix(path, managed.Slides) || e.ID.Same(id):
 		return noScan, nil //nolint:nilerr // the next scan finds it
 	}
-	kept, closeRoot, err := p.slidesScan()
+	kept, closeRoot, err := managedScan{p.scan}.slidesScan()
 	if err != nil {
 		return noScan, err
 	}
@@ -124,13 +126,13 @@ func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
 }
 
 // dispatchTouched dispatches the inspected files.
-func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
+func (p *eventScan) dispatchTouched(ctx context.Context) error {
 	if err := p.s.follow(ctx); err != nil {
 		return err
 	}
-	for _, f := range due {
+	for _, f := range p.due {
 		if e, ok := p.s.mirror().File(p.store.ID, f.Path); ok {
-			p.dispatch(ctx, f.Path, e)
+			managedScan{p.scan}.dispatch(ctx, f.Path, e)
 		}
 	}
 	return nil
@@ -138,11 +140,11 @@ func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
 
 // below finds the slides in a folder that was created or renamed in. A folder that was
 // renamed in holds complete files.
-func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]source.Item) error {
+func (p *eventScan) below(ctx context.Context, dir string, s source.Sign) error {
 	w, err := p.src.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
 		f.Closed = s&source.WriterLeft != 0
 		if p.wanted(f) {
-			*due = append(*due, f)
+			p.due = append(p.due, f)
 		}
 	}})
 	if fsx.IsGone(err) {
@@ -153,7 +155,7 @@ func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]sour
 }
 
 // changedItem returns the file at path if it has to be inspected.
-func (p *scan) changedItem(path string, s source.Sign) (source.Item, bool) {
+func (p *eventScan) changedItem(path string, s source.Sign) (source.Item, bool) {
 	id, err := p.stat(path)
 	f := source.Item{Path: path, Identity: id, Closed: s&source.WriterLeft != 0}
 	return f, err == nil && p.selects(path) && p.wanted(f)
@@ -161,13 +163,13 @@ func (p *scan) changedItem(path string, s source.Sign) (source.Item, bool) {
 
 // selects reports whether the store's filter selects a file. Images of databases have been
 // selected when they are identified.
-func (p *scan) selects(path string) bool {
+func (p *eventScan) selects(path string) bool {
 	d, ok := p.src.(*source.Directory)
 	return !ok || d.Selects(path)
 }
 
 // wanted reports whether a file is new, changed, or due.
-func (p *scan) wanted(f source.Item) bool {
+func (p *eventScan) wanted(f source.Item) bool {
 	e, ok := p.s.mirror().File(p.store.ID, f.Path)
 	if !ok {
 		return true
@@ -178,17 +180,10 @@ func (p *scan) wanted(f source.Item) bool {
 }
 
 // wentMissing reports whether a slide that was at path is gone.
-func (p *scan) wentMissing(path string) bool {
+func (p *eventScan) wentMissing(path string) bool {
 	if _, err := p.stat(path); !fsx.IsGone(err) {
 		return false
 	}
 	e, ok := p.s.mirror().File(p.store.ID, path)
 	return ok && e.State != catalog.Missing
-}
-
-// rootIsKnown reports whether the folder is the one that the last completed scan read.
-func (p *scan) rootIsKnown() bool {
-	p.waiting.Lock()
-	defer p.waiting.Unlock()
-	return p.scanned && p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
 }

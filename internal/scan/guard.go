@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/slideatlas/ptiffstore/internal/mirror"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -20,6 +20,10 @@ const minMissing = 10
 // missingWindow is the period within which slides that went missing count as gone at
 // once.
 const missingWindow = 10 * time.Minute
+
+// A guard decides which images of a scan are missing, and marks them. Files may be gone for
+// many reasons that are no reason to mark them: another disk, an unreachable folder, a mistake.
+type guard struct{ *scan }
 
 // scanEnded records how a scan ended. A refused scan guards the folder: until a later
 // scan completes, because the slides are back or a person has confirmed that they are
@@ -44,7 +48,7 @@ func (f *folder) refusal() error {
 
 // markReportedMissing marks slides missing that events reported as gone, unless the
 // whole folder has to be scanned first.
-func (p *scan) markReportedMissing(ctx context.Context, gone []string) (urgency, error) {
+func (p guard) markReportedMissing(ctx context.Context, gone []string) (urgency, error) {
 	switch {
 	case len(gone) == 0, p.refusal() != nil: // a scan is retried every few seconds
 		return noScan, nil
@@ -57,7 +61,7 @@ func (p *scan) markReportedMissing(ctx context.Context, gone []string) (urgency,
 // markOneMissing marks a slide missing whose file was found gone when a person
 // requested an inspection. That says nothing about the other slides, so all missing
 // slides are counted as in a scan, whichever process made the last one.
-func (p *scan) markOneMissing(ctx context.Context, path string) error {
+func (p guard) markOneMissing(ctx context.Context, path string) error {
 	gone := 0
 	for other, e := range p.s.mirror().Files(p.store.ID) {
 		if ctx.Err() != nil {
@@ -76,7 +80,7 @@ func (p *scan) markOneMissing(ctx context.Context, path string) error {
 // sameRoot checks that the folder is the store's. The device number may change when a
 // machine restarts, and a folder may have been restored from a backup: the folder is
 // accepted if most slides are where they were.
-func (p *scan) sameRoot(files []source.Item, known map[string]mirror.Entry) error {
+func (p guard) sameRoot(files []source.Item, known map[string]mirror.Entry) error {
 	was := p.store.RootID
 	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || fileSystem(p.src).ID != "" && p.store.RootFS == fileSystem(p.src).ID) {
 		return nil
@@ -101,7 +105,7 @@ func (p *scan) sameRoot(files []source.Item, known map[string]mirror.Entry) erro
 // absent returns the paths in left, which were not found, that are newly missing. It
 // leaves out files in folders that could not be read, and on file systems that are
 // normally mounted below the root and now are not.
-func (p *scan) absent(left map[string]mirror.Entry, w *source.Listing) []string {
+func (p guard) absent(left map[string]mirror.Entry, w *source.Listing) []string {
 	unmounted := p.unmounted(left, w)
 	var list []string
 	away := 0
@@ -122,7 +126,7 @@ func (p *scan) absent(left map[string]mirror.Entry, w *source.Listing) []string 
 
 // unmounted returns the devices that are no longer mounted below the root: none of
 // their files was found, and no other file has their number.
-func (p *scan) unmounted(left map[string]mirror.Entry, w *source.Listing) map[uint64]bool {
+func (p guard) unmounted(left map[string]mirror.Entry, w *source.Listing) map[uint64]bool {
 	gone := map[uint64]int{}
 	for _, e := range left {
 		if !w.HasDevice(e.ID.Dev) && e.ID.Dev != p.store.RootID.Dev && e.State != catalog.Missing {
@@ -148,7 +152,7 @@ func (p *scan) unmounted(left map[string]mirror.Entry, w *source.Listing) map[ui
 // confirmation. Slides that went missing shortly before count too, because a folder
 // that is being emptied is scanned several times. So do all since the last completed
 // scan, however long ago: waiting does not lift a guard.
-func (p *scan) refuse(n int) error {
+func (p guard) refuse(n int) error {
 	since := p.s.now().Add(-missingWindow)
 	if last := p.store.LastSync; last != nil && last.Before(since) {
 		since = *last
@@ -160,4 +164,69 @@ func (p *scan) refuse(n int) error {
 		return nil
 	}
 	return fmt.Errorf("%w (%d of %d)", ErrManyMissing, gone, all)
+}
+
+// notMoved returns the paths that were not found under another name.
+func (p guard) notMoved(paths []string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
+}
+
+// markMissing marks images missing whose files still don't exist.
+func (p guard) markMissing(ctx context.Context, paths []string) error {
+	for len(paths) > 0 {
+		n := min(len(paths), commitBatch)
+		if err := p.markBatchMissing(ctx, paths[:n]); err != nil {
+			return err
+		}
+		paths = paths[n:]
+	}
+	return nil
+}
+
+func (p guard) markBatchMissing(ctx context.Context, paths []string) error {
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
+	now := p.s.now().UTC()
+	var list []*catalog.Image
+	for _, path := range paths {
+		if _, err := p.stat(path); !fsx.IsGone(err) {
+			continue // it came back, or its folder can't be read
+		}
+		delete(p.waiting.Files, path)
+		im, err := p.c.Images.ByPath(ctx, p.store.ID, path)
+		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if p.store.Mode == catalog.Managed {
+			if found, err := (managedScan{p.scan}).recovery().FindMoved(ctx, im); found || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		im.State, im.Reason, im.MissingSince = catalog.Missing, "the file no longer exists", &now
+		if p.store.Kind != catalog.Directory {
+			im.Reason = "the database no longer has the image"
+		}
+		keepAnnotations(im)
+		list = append(list, im)
+		if im.DeletedAt == nil {
+			p.result.Missing++
+		}
+	}
+	if p.o.DryRun {
+		return nil
+	}
+	return p.c.Images.Put(ctx, list)
+}
+
+// rootIsKnown reports whether the folder is the one that the last completed scan read.
+func (p guard) rootIsKnown() bool {
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
+	return p.scanned && p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
 }

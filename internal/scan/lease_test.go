@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
@@ -19,7 +19,7 @@ func TestOneAtATime(t *testing.T) {
 	for _, url := range []string{"sqlite", "postgres"} {
 		t.Run(url, func(t *testing.T) {
 			if url == "postgres" {
-				url = pgtest.New(t)
+				url = catalogtest.Postgres(t)
 			} else {
 				url = ""
 			}

@@ -18,10 +18,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// managed scans the folders of a managed store: it resumes interrupted operations,
+// A managedScan is a scan of a managed store: what it has beyond the scan of a folder.
+type managedScan struct{ *scan }
+
+// run scans the folders of a managed store: it resumes interrupted operations,
 // checks stored slides, inspects the incoming folder, and quarantines files that are
 // not slides.
-func (p *scan) managed(ctx context.Context) error {
+func (p managedScan) run(ctx context.Context) error {
 	if err := p.s.follow(ctx); err != nil {
 		return err
 	}
@@ -36,7 +39,7 @@ func (p *scan) managed(ctx context.Context) error {
 		return err
 	}
 	defer closeRoot()
-	absent, err := kept.scanPart(ctx)
+	absent, err := managedScan{kept}.scanPart(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,12 +52,13 @@ func (p *scan) managed(ctx context.Context) error {
 			return err
 		}
 	}
-	absent = p.notMoved(append(absent, arrived...))
+	missing := guard{p.scan}
+	absent = missing.notMoved(append(absent, arrived...))
 	absent = append(absent, p.lost()...)
-	if err := p.refuse(len(absent)); err != nil {
+	if err := missing.refuse(len(absent)); err != nil {
 		return err
 	}
-	if err := p.markMissing(ctx, absent); err != nil {
+	if err := missing.markMissing(ctx, absent); err != nil {
 		return err
 	}
 	if err := p.s.follow(ctx); err != nil {
@@ -67,7 +71,7 @@ func (p *scan) managed(ctx context.Context) error {
 }
 
 // recovery returns the recovery of the scan's managed store.
-func (p *scan) recovery() *managed.Recovery {
+func (p managedScan) recovery() *managed.Recovery {
 	return &managed.Recovery{Store: p.s.managedStore(p.store), Leased: p.c, Mirror: p.s.mirror(), DryRun: p.o.DryRun, Failed: p.result.fail}
 }
 
@@ -75,7 +79,7 @@ func (p *scan) recovery() *managed.Recovery {
 const fewNews = 500
 
 // writeSidecars updates the sidecars of slides whose annotations have changed.
-func (p *scan) writeSidecars(ctx context.Context) error {
+func (p managedScan) writeSidecars(ctx context.Context) error {
 	changedSlides := p.s.mirror().TakeChanged(p.store.ID)
 	if len(changedSlides) > fewNews {
 		return p.c.Images.Each(ctx, p.store.ID, func(im *catalog.Image) error {
@@ -102,7 +106,7 @@ func (p *scan) writeSidecars(ctx context.Context) error {
 }
 
 // writeOne updates one sidecar.
-func (p *scan) writeOne(im *catalog.Image) {
+func (p managedScan) writeOne(im *catalog.Image) {
 	if err := managed.UpdateSidecar(p.store, im); err != nil {
 		p.result.fail(im.ID, err.Error())
 	}
@@ -110,8 +114,8 @@ func (p *scan) writeOne(im *catalog.Image) {
 
 // slidesScan returns a scan of the stored slides. They were settled before they were
 // imported, so a damaged one is broken, not arriving.
-func (p *scan) slidesScan() (*scan, func(), error) {
-	sub := *p
+func (p managedScan) slidesScan() (*scan, func(), error) {
+	sub := *p.scan
 	sub.prefix, sub.enter = managed.Slides, nil
 	sub.settlePolicy = inspect.Policy{Settle: math.MinInt64}
 	var err error
@@ -122,7 +126,7 @@ func (p *scan) slidesScan() (*scan, func(), error) {
 }
 
 // scanPart scans one of the folders, and returns the known paths that were not found.
-func (p *scan) scanPart(ctx context.Context) ([]string, error) {
+func (p managedScan) scanPart(ctx context.Context) ([]string, error) {
 	var files []source.Item
 	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
 		if p.prefix == managed.Incoming || managed.DigestIn(f.Path) != "" {
@@ -148,7 +152,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 	if err := p.inspectAll(ctx, p.due(files, left)); err != nil {
 		return nil, err
 	}
-	absent := p.absent(left, w)
+	absent := guard{p.scan}.absent(left, w)
 	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
 		if id, err := managed.Marked(managed.IncomingOf(p.store)); err != nil || id != p.store.ID {
 			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: check that its disk is mounted. None of its slides was marked missing")
@@ -159,7 +163,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 }
 
 // lost returns the paths outside of the two folders whose files are gone.
-func (p *scan) lost() []string {
+func (p managedScan) lost() []string {
 	var list []string
 	for path, e := range p.s.mirror().Files(p.store.ID) {
 		if strings.HasPrefix(path, managed.Incoming) || strings.HasPrefix(path, managed.Slides) || !e.Counts() {
@@ -172,46 +176,9 @@ func (p *scan) lost() []string {
 	return list
 }
 
-// examine inspects a file, unless its upload has. A file that is stored under its digest
-// and was written to must still have that digest.
-func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
-	if p.prefix == managed.Incoming && !p.o.Resync {
-		if id, err := p.stat(f.Path); err == nil {
-			if found, ok := p.s.Received.TakeInspection(id); ok {
-				return found
-			}
-		}
-	}
-	l := inspect.File(ctx, p.src, f.Path)
-	l.Sent = l.Kind == inspect.Damaged && managed.Uploaded(p.store, f.Path, l.Identity)
-	e, known := p.s.mirror().File(p.store.ID, f.Path)
-	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
-		return l
-	}
-	file, err := p.src.(source.Files).Open(f.Path)
-	if err != nil {
-		return inspect.ReadError(err)
-	}
-	defer file.Close()
-	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
-	if err != nil {
-		return inspect.ReadError(err)
-	}
-	if id, err := file.Current(); err != nil || id != l.Identity {
-		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file changed while it was read", Identity: id}
-	}
-	if digest != managed.DigestIn(f.Path) {
-		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself
-	}
-	return l
-}
-
-// notItself is the reason for a slide whose bytes have changed since its import.
-const notItself = "the bytes of the file have changed since it was stored (its SHA-256 differs): restore it from a backup"
-
 // imageOfSlide returns the image of a file below slides/ whose path the catalog does
 // not know: the image that its sidecar names, if that has no other file.
-func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, error) {
+func (p managedScan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, error) {
 	digest := managed.DigestIn(l.Path)
 	side, err := managed.ReadSidecar(p.store, l.Path)
 	if err == nil {
@@ -245,7 +212,7 @@ func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, 
 }
 
 // dispatchAll dispatches all files that have arrived, interrupted imports first.
-func (p *scan) dispatchAll(ctx context.Context) error {
+func (p managedScan) dispatchAll(ctx context.Context) error {
 	files := p.s.mirror().Files(p.store.ID)
 	maps.DeleteFunc(files, func(at string, _ mirror.Entry) bool {
 		return !strings.HasPrefix(at, managed.Incoming) && !strings.HasPrefix(at, managed.Staging)
@@ -261,7 +228,7 @@ func (p *scan) dispatchAll(ctx context.Context) error {
 }
 
 // dispatch imports an arrived slide, and moves other arrived files to quarantine.
-func (p *scan) dispatch(ctx context.Context, at string, e mirror.Entry) {
+func (p managedScan) dispatch(ctx context.Context, at string, e mirror.Entry) {
 	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
 	switch {
 	case e.Deleted || !arrived && !begun:
@@ -273,7 +240,7 @@ func (p *scan) dispatch(ctx context.Context, at string, e mirror.Entry) {
 }
 
 // startImport imports an image, or passes it to Arrived.
-func (p *scan) startImport(ctx context.Context, image string, begun bool) {
+func (p managedScan) startImport(ctx context.Context, image string, begun bool) {
 	switch {
 	case p.o.DryRun && (begun || p.o.Import):
 		p.result.Imported++
@@ -294,7 +261,7 @@ func (p *scan) startImport(ctx context.Context, image string, begun bool) {
 // quarantine moves an image to quarantine, and records a failure in the result. A file
 // that another process still has open, such as an upload that is about to end, is
 // inspected again.
-func (p *scan) quarantine(ctx context.Context, at string, e mirror.Entry) {
+func (p managedScan) quarantine(ctx context.Context, at string, e mirror.Entry) {
 	if p.o.DryRun {
 		p.result.Quarantined++
 		return

@@ -22,7 +22,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
@@ -172,7 +171,7 @@ func onEach(t *testing.T, f func(t *testing.T, h *house)) {
 	}{
 		{"one disk", func(t *testing.T) *house { return newHouse(t, "", "") }},
 		{"two disks", func(t *testing.T) *house { return newHouse(t, "", otherDisk(t)) }},
-		{"postgres", func(t *testing.T) *house { return newHouse(t, pgtest.New(t), "") }},
+		{"postgres", func(t *testing.T) *house { return newHouse(t, catalogtest.Postgres(t), "") }},
 	} {
 		t.Run(on.name, func(t *testing.T) {
 			t.Parallel()

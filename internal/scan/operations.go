@@ -126,7 +126,7 @@ func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path strin
 		return err
 	}
 	if strings.HasPrefix(path, managed.Slides) && st.Mode == catalog.Managed {
-		kept, closeRoot, err := p.slidesScan()
+		kept, closeRoot, err := managedScan{p}.slidesScan()
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path strin
 	}
 	id, err := p.stat(path)
 	if fsx.IsGone(err) {
-		return p.markOneMissing(ctx, path)
+		return guard{p}.markOneMissing(ctx, path)
 	}
 	if err != nil {
 		return fmt.Errorf("the file cannot be inspected: %w", fsx.WithoutPath(err))
@@ -180,7 +180,7 @@ func (s *Syncer) recordSlide(ctx context.Context, c *catalog.Catalog, st *catalo
 	}
 	defer p.src.Close()
 	p.c = c
-	kept, closeRoot, err := p.slidesScan()
+	kept, closeRoot, err := managedScan{p}.slidesScan()
 	if err != nil {
 		return err
 	}

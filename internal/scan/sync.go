@@ -20,7 +20,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// A scan is one comparison of a store's folder with the catalog.
+// A scan is one comparison of a store's folder with the catalog. The way of a file to its
+// record is the same whether the folder was listed (whole), an event was reported (touch) or a
+// person requested it ([Syncer.Retry]):
+//
+//   - due, or wanted after an event: must it be inspected?
+//   - inspectAll, inspectItem, examine: what is it, and since when is it unchanged?
+//   - commit, record: is it still the same file, whose record is it, and what changes?
+//
+// Three kinds of decision have types of their own: [guard] for files that are gone, [managedScan]
+// for managed stores, and [eventScan] for events.
 type scan struct {
 	s *Syncer
 	c *catalog.Catalog // writes under the lease
@@ -75,7 +84,7 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	defer p.src.Close()
 	p.c, p.enter = c, enter
 	if st.Mode == catalog.Managed {
-		err = p.managed(ctx)
+		err = managedScan{p}.run(ctx)
 	} else {
 		err = p.whole(ctx)
 	}
@@ -162,8 +171,8 @@ func (p *scan) whole(ctx context.Context) error {
 	if files, err = p.withoutPacked(ctx, files); err != nil {
 		return err
 	}
-	left := p.known()
-	if err := p.sameRoot(files, left); err != nil {
+	left, missing := p.known(), guard{p}
+	if err := missing.sameRoot(files, left); err != nil {
 		return err
 	}
 	p.result.Links = w.Links
@@ -177,11 +186,11 @@ func (p *scan) whole(ctx context.Context) error {
 			return err
 		}
 	}
-	absent := p.notMoved(p.absent(left, w))
-	if err := p.refuse(len(absent)); err != nil {
+	absent := missing.notMoved(missing.absent(left, w))
+	if err := missing.refuse(len(absent)); err != nil {
 		return err
 	}
-	return p.markMissing(ctx, absent)
+	return missing.markMissing(ctx, absent)
 }
 
 // withoutPacked removes the items that were packed into another store.
@@ -209,11 +218,6 @@ func (p *scan) failUnreadable(l *source.Listing) {
 		}
 		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, inspect.ReadError(u.Err).Reason))
 	}
-}
-
-// notMoved returns the paths that were not found under another name.
-func (p *scan) notMoved(paths []string) []string {
-	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
 }
 
 // survey lists the folder while the mirror is updated.
@@ -272,59 +276,6 @@ func (p *scan) isDue(f source.Item, e mirror.Entry, now time.Time) bool {
 		return true
 	}
 	return e.State == catalog.Arriving
-}
-
-// markMissing marks images missing whose files still don't exist.
-func (p *scan) markMissing(ctx context.Context, paths []string) error {
-	for len(paths) > 0 {
-		n := min(len(paths), commitBatch)
-		if err := p.markBatchMissing(ctx, paths[:n]); err != nil {
-			return err
-		}
-		paths = paths[n:]
-	}
-	return nil
-}
-
-func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
-	p.waiting.Lock()
-	defer p.waiting.Unlock()
-	now := p.s.now().UTC()
-	var list []*catalog.Image
-	for _, path := range paths {
-		if _, err := p.stat(path); !fsx.IsGone(err) {
-			continue // it came back, or its folder can't be read
-		}
-		delete(p.waiting.Files, path)
-		im, err := p.c.Images.ByPath(ctx, p.store.ID, path)
-		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if p.store.Mode == catalog.Managed {
-			if found, err := p.recovery().FindMoved(ctx, im); found || err != nil {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		im.State, im.Reason, im.MissingSince = catalog.Missing, "the file no longer exists", &now
-		if p.store.Kind != catalog.Directory {
-			im.Reason = "the database no longer has the image"
-		}
-		keepAnnotations(im)
-		list = append(list, im)
-		if im.DeletedAt == nil {
-			p.result.Missing++
-		}
-	}
-	if p.o.DryRun {
-		return nil
-	}
-	return p.c.Images.Put(ctx, list)
 }
 
 // stat returns the identity of the regular file at path, which in a managed store may be

@@ -9,6 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -102,6 +103,43 @@ func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
 	l.observation = s.Observe(l.inspection.Identity, now)
 	return l
 }
+
+// examine inspects a file, unless its upload has. A file that is stored under its digest
+// and was written to must still have that digest.
+func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
+	if p.prefix == managed.Incoming && !p.o.Resync {
+		if id, err := p.stat(f.Path); err == nil {
+			if found, ok := p.s.Received.TakeInspection(id); ok {
+				return found
+			}
+		}
+	}
+	l := inspect.File(ctx, p.src, f.Path)
+	l.Sent = l.Kind == inspect.Damaged && managed.Uploaded(p.store, f.Path, l.Identity)
+	e, known := p.s.mirror().File(p.store.ID, f.Path)
+	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
+		return l
+	}
+	file, err := p.src.(source.Files).Open(f.Path)
+	if err != nil {
+		return inspect.ReadError(err)
+	}
+	defer file.Close()
+	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
+	if err != nil {
+		return inspect.ReadError(err)
+	}
+	if id, err := file.Current(); err != nil || id != l.Identity {
+		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file changed while it was read", Identity: id}
+	}
+	if digest != managed.DigestIn(f.Path) {
+		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself
+	}
+	return l
+}
+
+// notItself is the reason for a slide whose bytes have changed since its import.
+const notItself = "the bytes of the file have changed since it was stored (its SHA-256 differs): restore it from a backup"
 
 // lastObservation is the catalog's observation of a file. With it, a slide that is
 // renamed or whose mode changes does not count as arriving, and a restart does not

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// arrivalPause is how often tasks are submitted.
-	arrivalPause = 500 * time.Millisecond
-	// Up to fewArrivals images get their own tasks. For more at once, as in a first sync,
+	// followUpPause is how often tasks are submitted.
+	followUpPause = 500 * time.Millisecond
+	// Up to fewImages images get their own tasks. For more at once, as in a first sync,
 	// there is one task for the store.
-	fewArrivals = 16
+	fewImages = 16
 )
 
 // FollowUps submit the tasks that follow when slides become available: move a file of a
@@ -43,7 +43,7 @@ type FollowUps struct {
 func (f *FollowUps) Available(image string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.fresh) <= fewArrivals {
+	if len(f.fresh) <= fewImages {
 		f.fresh = append(f.fresh, image)
 	}
 }
@@ -53,7 +53,7 @@ func (f *FollowUps) Available(image string) {
 func (f *FollowUps) Quarantined(image string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.aside) <= fewArrivals {
+	if len(f.aside) <= fewImages {
 		f.aside = append(f.aside, image)
 	}
 }
@@ -63,7 +63,7 @@ func (f *FollowUps) Quarantined(image string) {
 func (f *FollowUps) Run(ctx context.Context) {
 	f.whole = map[string]bool{}
 	begun := false
-	f.Loops.Run(ctx, f.Log, "follow-up tasks", loop.Every(arrivalPause, func(ctx context.Context) error {
+	f.Loops.Run(ctx, f.Log, "follow-up tasks", loop.Every(followUpPause, func(ctx context.Context) error {
 		if !begun {
 			if err := f.everything(ctx); err != nil {
 				return err
@@ -84,7 +84,7 @@ func (f *FollowUps) handIn(ctx context.Context) error {
 	f.fresh, f.aside = nil, nil
 	f.mu.Unlock()
 	var failed error
-	if len(fresh) > fewArrivals || len(aside) > fewArrivals {
+	if len(fresh) > fewImages || len(aside) > fewImages {
 		failed, fresh, aside = f.everything(ctx), nil, nil
 	}
 	for _, id := range aside {

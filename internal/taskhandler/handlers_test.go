@@ -10,6 +10,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 // TestForeignImage runs tasks whose image is not in their store, or whose arguments have
@@ -17,11 +18,7 @@ import (
 func TestForeignImage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := catalogtest.Open(t, filepath.Join(dir, "catalog.db"))
 	for _, id := range []string{"own", "foreign"} {
 		if _, err := c.Stores.Put(t.Context(), catalog.Store{ID: id, Label: id, Mode: catalog.InPlace, Root: filepath.Join(dir, id)}); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/test/atlastest"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 // A site has a dump, a managed store, and what runs tasks.
@@ -34,13 +35,10 @@ type site struct {
 func newSite(t *testing.T, images ...atlastest.Image) *site {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	c := catalogtest.Open(t, filepath.Join(dir, "catalog.db"))
 	s := &site{t: t, dump: &atlastest.Dump{Dir: t.TempDir()}}
 	s.dump.Put(t, images...)
+	var err error
 	if s.from, err = c.Stores.Put(t.Context(), catalog.Store{Label: "old", Mode: catalog.InPlace, Root: "dump://" + s.dump.Dir, ExternalID: "5356d8b9e67655244bf3273a"}); err != nil {
 		t.Fatal(err)
 	}

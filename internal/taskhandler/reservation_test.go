@@ -8,6 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 // TestConversionsShareQuota simulates two concurrent conversions of a store that write and
@@ -15,12 +16,9 @@ import (
 func TestConversionsShareQuota(t *testing.T) {
 	t.Parallel()
 	const step = 4 << 20
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db"))
 	st := &catalog.Store{Label: "managed", Mode: catalog.Managed, Root: t.TempDir(), Quota: 100 << 20}
+	var err error
 	if st, err = c.Stores.Put(t.Context(), *st); err != nil {
 		t.Fatal(err)
 	}

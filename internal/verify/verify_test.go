@@ -21,7 +21,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
@@ -47,7 +46,7 @@ func onEach(t *testing.T, test func(*testing.T, *site)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		c, err := catalog.Open(t.Context(), pgtest.New(t))
+		c, err := catalog.Open(t.Context(), catalogtest.Postgres(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-// Package catalogtest opens SQLite catalogs for tests. It creates the tables once per process
+// Package catalogtest opens catalogs for tests. It creates the tables once per process
 // and copies them, which under the race detector is fifty times faster than migrating each
 // catalog.
 package catalogtest
@@ -25,6 +25,12 @@ func Open(t testing.TB, path string) *catalog.Catalog {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// Postgres returns the URL of an empty catalog in PostgreSQL.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return template.Postgres(t)
 }
 
 // template is an empty catalog.

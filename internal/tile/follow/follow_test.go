@@ -94,7 +94,7 @@ func TestFile(t *testing.T) {
 // Files of a managed store lie in two folders, of which one may be moved.
 func TestManagedFile(t *testing.T) {
 	st := newSite(t)
-	s, err := st.Stores.Put(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "/managed", Incoming: "/arrivals"})
+	s, err := st.Stores.Put(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "/managed", Incoming: "/incoming"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestManagedFile(t *testing.T) {
 			t.Errorf("path %q, %v, want %q", got.File.Path, err, path)
 		}
 	}
-	want(arrived, "/arrivals/a.tiff")
+	want(arrived, "/incoming/a.tiff")
 	want(kept, "/managed/slides/ab/abc.tiff")
 	if _, err := st.Stores.Update(t.Context(), s.ID, func(s *catalog.Store) error { s.Incoming = "/moved"; return nil }); err != nil {
 		t.Fatal(err)
