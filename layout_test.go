@@ -35,6 +35,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/codec", "internal/jpeg internal/planes", ""},
 	{"internal/resample", "internal/planes", ""},
 	{"internal/render", "slide internal/barcode internal/jpeg internal/jpeg2000 internal/planes internal/codec internal/resample", "github.com/maypok86/otter/v2 golang.org/x/image github.com/klauspost/compress golang.org/x/sync"},
+	{"internal/profile", "tiff slide internal/icc", "golang.org/x/sync"},
 	{"internal/bigtiff", "tiff", ""},
 	{"internal/convert", "tiff slide internal/render internal/fsx internal/bigtiff", "github.com/klauspost/compress"},
 	{"internal/cutout", "tiff slide internal/jpeg internal/render internal/bigtiff", ""},
@@ -57,7 +58,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/lease", "internal/catalog", ""},
-	{"internal/inspect", "tiff slide internal/jpeg2000 internal/fsx internal/catalog internal/source", ""},
+	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
 	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
@@ -75,10 +76,10 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
-	{"internal/tile", "slide internal/fsx internal/etag", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/tile", "slide internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
-	{"internal/rendercache", "slide internal/fsx internal/jpeg internal/render internal/tile", ""},
-	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
+	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/render internal/tile", ""},
+	{"test/tiletest", "slide internal/icc internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/region", "", "github.com/klauspost/compress"},
 	{"internal/tile/follow", "slide internal/loop internal/catalog internal/tile", ""},
@@ -87,7 +88,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/etag internal/httperr", ""},
 	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
-	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/render internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth internal/slideatlas test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
@@ -107,7 +108,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/instance internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -2,18 +2,22 @@ package slide
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
+// ErrProfile is wrapped by the errors of colour profiles in JPEGs that lack a part.
+var ErrProfile = errors.New("the colour profile in the JPEG is damaged")
+
 // ICC returns the bytes of the ICC colour profile of the levels, as they are in the file, or nil
 // if it has none. They may be damaged. A profile is in tag 34675 of the directory of level 0, in
 // DICOM_ICCPROFILE of the XML of Philips, or in the JPEGs of the tiles.
 //
 // The error is a [*tiff.FormatError] if the profile lies outside the file or isn't encoded as it
-// is to be, and otherwise that of the reader.
+// is to be, wraps [ErrProfile], and is otherwise that of the reader.
 func (s *Slide) ICC() ([]byte, error) {
 	if s.profile != nil {
 		return s.profile.read(s.file)
@@ -109,13 +113,13 @@ func JPEGProfile(jpeg []byte) ([]byte, error) {
 		}
 		number, of := int(seg[len(profileMark)]), int(seg[len(profileMark)+1])
 		if number == 0 || number > of || count != 0 && of != count || parts[number] != nil {
-			return nil, fmt.Errorf("the colour profile in the JPEG is damaged: part %d of %d after %d of %d", number, of, found, count)
+			return nil, fmt.Errorf("%w: part %d of %d after %d of %d", ErrProfile, number, of, found, count)
 		}
 		count, found = of, found+1
 		parts[number] = seg[len(profileMark)+2:]
 	}
 	if found < count {
-		return nil, fmt.Errorf("the colour profile in the JPEG is damaged: it has %d of %d parts", found, count)
+		return nil, fmt.Errorf("%w: it has %d of %d parts", ErrProfile, found, count)
 	}
 	if found == 0 {
 		return nil, nil

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -42,6 +44,7 @@ type inspectReport struct {
 	ObjectivePower *float64          `json:"objective_power"`
 	Barcode        *string           `json:"barcode"`
 	Associated     []string          `json:"associated"`
+	Profile        *profile.Info     `json:"profile"`
 	Levels         []inspectLevel    `json:"levels"`
 	Properties     map[string]string `json:"properties"`
 	Warnings       []string          `json:"warnings,omitempty"`
@@ -59,6 +62,13 @@ func (c *inspectCmd) Run(std streams) error {
 		return err
 	}
 	r := report(s, fi.Size())
+	p, err := profile.Read(s)
+	if err != nil {
+		return fileError(c.File, err)
+	}
+	if p != nil {
+		r.Profile = &p.Info
+	}
 	if c.JSON {
 		e := json.NewEncoder(std.out)
 		e.SetIndent("", "  ")
@@ -110,6 +120,7 @@ func (r *inspectReport) print(std streams) error {
 	line("objective power", orUnknown(r.ObjectivePower))
 	line("barcode", orUnknown(r.Barcode))
 	line("associated", r.Associated)
+	line("colour profile", describeProfile(r.Profile))
 	line("zooms", fmt.Sprintf("0 to %d", r.MaxZoom))
 	fmt.Fprintln(w, "\nlevel\tpixels\ttile\tgrid\tdownsample\tcodec")
 	for i, l := range r.Levels {
@@ -123,6 +134,31 @@ func (r *inspectReport) print(std streams) error {
 		line("warning", text)
 	}
 	return w.Flush()
+}
+
+// describeProfile describes a colour profile in a line.
+func describeProfile(p *profile.Info) string {
+	if p == nil {
+		return "none"
+	}
+	var b strings.Builder
+	if p.Name != "" {
+		fmt.Fprintf(&b, "%q, ", p.Name)
+	}
+	if p.Class != "" {
+		fmt.Fprintf(&b, "class %s, %s, version %s, ", p.Class, p.Space, p.Version)
+	}
+	fmt.Fprintf(&b, "%d bytes", p.Size)
+	switch {
+	case !p.Usable:
+		fmt.Fprintf(&b, "; it cannot be used: %s", p.Reason)
+	case p.SRGB:
+		b.WriteString("; it is sRGB: nothing to convert")
+	}
+	if p.InTiles {
+		b.WriteString("; also in the tiles")
+	}
+	return b.String()
 }
 
 func orUnknown[T any](v *T) string {

@@ -22,6 +22,7 @@ mpp y            0.25
 objective power  40
 barcode          S-12
 associated       [label macro]
+colour profile   none
 zooms            0 to 3
 
 level  pixels       tile       grid   downsample  codec
@@ -40,6 +41,7 @@ mpp y            unknown
 objective power  unknown
 barcode          unknown
 associated       []
+colour profile   none
 zooms            0 to 2
 
 level  pixels     tile       grid   downsample  codec
@@ -80,12 +82,12 @@ func TestInspectJSON(t *testing.T) {
 	}{
 		{philips, map[string]any{
 			"format": "philips", "vendor": "PHILIPS", "width": 2560., "height": 2048., "max_zoom": 3., "mpp_x": 0.25, "mpp_y": 0.25,
-			"objective_power": 40., "barcode": "S-12", "associated": []any{"label", "macro"},
+			"objective_power": 40., "barcode": "S-12", "associated": []any{"label", "macro"}, "profile": nil,
 			"levels": []any{level(2560, 2048, 5, 4, 1, 512), level(1280, 1024, 3, 2, 2, 512), level(640, 512, 2, 1, 4, 512), level(320, 256, 1, 1, 8, 512)},
 		}},
 		{plain, map[string]any{
 			"format": "generic", "vendor": nil, "width": 900., "height": 700., "max_zoom": 2., "mpp_x": nil, "mpp_y": nil,
-			"objective_power": nil, "barcode": nil, "associated": []any{},
+			"objective_power": nil, "barcode": nil, "associated": []any{}, "profile": nil,
 			"levels": []any{level(900, 700, 4, 3, 1, 256), level(225, 175, 1, 1, 4, 256)},
 		}},
 	} {

@@ -289,6 +289,8 @@ var accessTable = []struct {
 	{"GET /api/v1/images/{image}/associated/{kind}", "/api/v1/images/{image}/associated/thumbnail", "", ownTiles.with(404)},
 	{"GET /api/v1/images/{image}/preview", "/api/v1/images/{image}/preview", "", labels},
 	{"GET /api/v1/images/{image}/thumbnail", "/api/v1/images/{image}/thumbnail", "", ownTiles},
+	{"GET /api/v1/images/{image}/icc", "/api/v1/images/{image}/icc", "", ownTiles.with(404)},
+	{"GET /api/v1/images/{image}/icc/lut", "/api/v1/images/{image}/icc/lut", "", ownTiles.with(404)},
 	{"GET /dzi/{file}", "/dzi/{image}.dzi", "", ownTiles},
 	{"GET /dzi/{file}", "/dzi/{image}", "", ownTiles.with(404)},
 	{"GET /iiif/{version}/{image}", "/iiif/3/{image}", "", ownTiles}, // by way of the description

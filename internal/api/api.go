@@ -128,5 +128,5 @@ func (a *API) RegisterPictures(mux httperr.Mux) {
 
 // pictureRoutes returns the routes of pictures other than tiles.
 func (a *API) pictureRoutes() []route {
-	return slices.Concat(pictureAPI{a}.routes(), regionAPI{a}.routes(), iiifAPI{a}.routes(), slideatlasAPI{a}.pictureRoutes())
+	return slices.Concat(pictureAPI{a}.routes(), colorAPI{a}.routes(), regionAPI{a}.routes(), iiifAPI{a}.routes(), slideatlasAPI{a}.pictureRoutes())
 }

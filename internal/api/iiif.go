@@ -206,7 +206,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Link", `<`+iiif.ProfileURL(version)+`>;rel="profile", `+
 		`<`+a.baseURL(r)+"/iiif/"+strconv.Itoa(version)+"/"+im.File.ID+"/"+plan.Canonical(version, p)+`>;rel="canonical"`)
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
-		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)
+		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v, Color: tile.ParseColor(r.URL.Query().Get("icc"))}, private)
 	}
 	return a.rendered(w, r, im, plan, private)
 }
@@ -235,19 +235,25 @@ func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at
 // rendered answers with a region that must be rendered.
 func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, private bool) error {
 	f := &im.File
-	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
+	color, err := a.coloring(r, im)
+	if err != nil {
+		return err
+	}
+	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + color.name + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
 	region := rendercache.Region{
 		View:   render.ViewOf(pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), plan.Width, plan.Height),
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
+		Table: color.table(),
 	}
 	contentType := "image/jpeg"
 	if region.PNG {
 		contentType = "image/png"
 	}
-	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
-		return a.Renderer.Region(r.Context(), tile.RenderRequest{
+	err = answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
+		b, err := a.Renderer.Region(r.Context(), tile.RenderRequest{
 			Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease,
 		}, region)
+		return color.embedded(b), err
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The region is too narrow for the requested size: request a size with the proportions of the region."}

@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
@@ -49,6 +50,7 @@ type image struct {
 	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it has been calculated."`
 	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
 	Associated     []string          `json:"associated" doc:"Available associated images: label, macro, thumbnail."`
+	Profile        *profile.Info     `json:"profile" doc:"Colour profile of the pixels; null without one. Pixels are sent as they were scanned unless icc asks for something else."`
 	Properties     map[string]string `json:"properties" doc:"Further properties from the file: optics, scanner, compression."`
 	CreatedAt      time.Time         `json:"created_at" doc:"When the image was added to the catalog."`
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When its record was last changed."`
@@ -188,7 +190,27 @@ func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) 
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &imageOutput{CacheControl: private, Body: a.show(ctx, im, stores, labels)}, nil
+	out := &imageOutput{CacheControl: private, Body: a.show(ctx, im, stores, labels)}
+	if im.Profile == nil && im.State == catalog.Available {
+		out.Body.Profile = a.currentProfile(ctx, im.ID)
+	}
+	return out, nil
+}
+
+// currentProfile returns the colour profile of an image that was inspected before profiles were
+// recorded, or nil if it has none or its file cannot be read at once.
+func (a imageAPI) currentProfile(ctx context.Context, id string) *profile.Info {
+	im, err := a.Tiles.Image(id)
+	if err != nil || im.File.Store.Elsewhere != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	p, err := im.Profile(ctx)
+	if err != nil || p == nil {
+		return nil
+	}
+	return &p.Info
 }
 
 // change calls f, which changes an image.
@@ -273,6 +295,11 @@ func newImage(im *catalog.Image, endpoint string) image {
 		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,
 		Size: im.Identity.Size, Digest: im.Digest, Associated: associated(im), Properties: im.Properties,
 		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince, DeletedAt: im.DeletedAt,
+	}
+	if p := im.Profile; p != nil && !p.None {
+		v.Profile = &profile.Info{
+			Name: p.Name, Class: p.Class, Space: p.Space, Version: p.Version, Size: p.Size, SRGB: p.SRGB, Usable: p.Usable, Reason: p.Reason, InTiles: p.InTiles,
+		}
 	}
 	if v.Levels == nil {
 		v.Levels = []catalog.Level{}

@@ -36,7 +36,7 @@ func (a pictureAPI) preview(w http.ResponseWriter, r *http.Request, req *tile.Re
 	if err != nil {
 		return err
 	}
-	return a.answer(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, req, "preview"+strconv.Itoa(height), noColors, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Renderer.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
@@ -65,7 +65,7 @@ func (a pictureAPI) sizedThumbnail(w http.ResponseWriter, r *http.Request) error
 // thumbnail answers with the slide, rendered to fit into a size in pixels.
 func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request, req *tile.Request, width, height int) error {
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
-	return a.answer(w, r, req, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, req, name, a.coloring, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Renderer.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
@@ -88,7 +88,7 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 
 // answer sends the result of draw for the image, with an ETag of the image's revision and
 // name.
-func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, draw picture) error {
+func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, colorOf colors, draw picture) error {
 	im, private, err := a.find(r.Context(), req)
 	if err != nil {
 		return explained(err)
@@ -98,9 +98,17 @@ func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Req
 	if v != "" && v != f.Revision {
 		return explained(tile.ErrOldRevision)
 	}
-	answer := tile.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
+	color, err := colorOf(r, im)
+	if err != nil {
+		return err
+	}
+	answer := tile.Answer{ETag: `"` + f.Revision + "-" + name + color.name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
 	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
-		return draw(r.Context(), f, s, lease)
+		body, err := draw(r.Context(), f, s, lease)
+		if err != nil {
+			return nil, err
+		}
+		return a.apply(r.Context(), color, name, f, body, lease)
 	})
 }
 
@@ -185,7 +193,7 @@ func (a pictureAPI) routes() []route {
 		{
 			path: "/api/v1/images/{image}/associated/{kind}", handle: func(w http.ResponseWriter, r *http.Request) error {
 				kind := r.PathValue("kind")
-				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
+				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associatedColors(kind), a.associated(kind))
 			},
 			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "If the file has no label, one is rendered from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
 		},

@@ -81,14 +81,16 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		"502": "The file is damaged at this place, or has an unsupported encoding.",
 		"503": "The file has just changed or is unreachable, or the server is busy. Retry after the time in Retry-After.",
 	}
+	words["400"] = "icc is none of its values."
+	words["422"] = "The colour profile of the image cannot be used for what icc asks: see detail."
 	if tag == picturesTag {
-		words["400"] = "width or height is not a number from 1 to 2048."
+		words["400"] = "width or height is not a number from 1 to 2048, or icc is none of its values."
 	}
 	if tag == olderTag {
 		words["409"] = "Several images have this file name."
 	}
 	op := huma.Operation{
-		OperationID: id, Summary: summary, Description: description, Tags: []string{tag}, Parameters: append(params, revisionParam),
+		OperationID: id, Summary: summary, Description: description, Tags: []string{tag}, Parameters: append(params, revisionParam, colorParam),
 		Responses: map[string]*huma.Response{
 			"200": answers("A JPEG, with ETag and Cache-Control.", "image/jpeg", &huma.Schema{Type: huma.TypeString, Format: "binary"}),
 			"304": {Description: "Not modified: If-None-Match has the current ETag."},

@@ -89,6 +89,8 @@ var rules = map[string]rule{
 	"GET /api/v1/images/{image}/preview":           {seeLabel, ofPicture, showLabel},
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
 	"GET /api/v1/images/{image}/region":            {seeTiles, ofPicture, ""},
+	"GET /api/v1/images/{image}/icc":               {seeTiles, ofPicture, ""},
+	"GET /api/v1/images/{image}/icc/lut":           {seeTiles, ofPicture, ""},
 	"GET /dzi/{file}":                              {seeTiles, ofPicture, ""},
 
 	"GET /iiif/{version}/{image}":                                   {seeTiles, ofPicture, ""},

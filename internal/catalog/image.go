@@ -95,6 +95,7 @@ type Description struct {
 	FormerStores   []string          `json:",omitempty"` // ids and external ids of the stores that it was in before it was packed
 	Associated     []string          `json:",omitempty"`
 	Properties     map[string]string `json:",omitempty"`
+	Profile        *ColorProfile     `json:",omitempty"` // nil if it was inspected by a version that did not look for one
 	Unconverted    bool              `json:",omitempty"` // it could not be converted to a pyramid; Reason explains why
 	FirstSeen      time.Time         `json:"-"`          // when these contents were first seen
 	LastChange     time.Time         `json:"-"`          // of the file, by the clock of the host that inspects it
@@ -114,6 +115,20 @@ type Bounds struct {
 	Y      int `json:"y"`
 	Width  int `json:"width"`
 	Height int `json:"height"`
+}
+
+// A ColorProfile says what is known about the colour profile of an image.
+type ColorProfile struct {
+	None    bool   `json:",omitempty"` // the image has no profile
+	Name    string `json:",omitempty"`
+	Class   string `json:",omitempty"` // "scnr", "mntr"
+	Space   string `json:",omitempty"` // "RGB"
+	Version string `json:",omitempty"`
+	Size    int    `json:",omitempty"` // bytes
+	SRGB    bool   `json:",omitempty"` // there is nothing to convert
+	Usable  bool   `json:",omitempty"`
+	Reason  string `json:",omitempty"` // why it is not usable
+	InTiles bool   `json:",omitempty"` // the tiles carry it themselves
 }
 
 // A Level is one stored resolution of an image.

@@ -50,6 +50,7 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	switch {
 	case f.Slide != nil:
 		describe(&im.Description, f.Slide)
+		im.Profile = f.Profile
 		if same && im.Barcode == nil && old.BarcodeSource == FromLabel {
 			im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -56,6 +57,8 @@ type Inspection struct {
 	// Slide is set if Complete, or if this build cannot decode the tiles of a slide that is
 	// complete. Its file is closed, so it can be described but not read.
 	Slide *slide.Slide
+	// Profile is the colour profile; nil if it was not read.
+	Profile *catalog.ColorProfile
 	// Sent means that the file is as its sender sent it: no further bytes of it arrive.
 	Sent bool
 	// Names are what the document of an image says about it; nil for files.
@@ -97,6 +100,20 @@ func File(ctx context.Context, src source.Source, path string) Inspection {
 	return found
 }
 
+// colorProfile describes the colour profile of a slide; nil if it cannot be read at present.
+func colorProfile(s *slide.Slide) *catalog.ColorProfile {
+	p, err := profile.Read(s)
+	switch {
+	case err != nil:
+		return nil
+	case p == nil:
+		return &catalog.ColorProfile{None: true}
+	}
+	return &catalog.ColorProfile{
+		Name: p.Name, Class: p.Class, Space: p.Space, Version: p.Version, Size: p.Size, SRGB: p.SRGB, Usable: p.Usable, Reason: p.Reason, InTiles: p.InTiles,
+	}
+}
+
 // item inspects an item that is not a file: it reads its smallest tiles. The time of writing
 // the index of a dump, which reads all of it, is not limited.
 func item(ctx context.Context, src source.Source, path string) Inspection {
@@ -110,6 +127,7 @@ func item(ctx context.Context, src source.Source, path string) Inspection {
 		err = s.Check()
 	}
 	if err == nil {
+		found.Profile = colorProfile(s.Slide)
 		return found
 	}
 	found.Slide = nil
@@ -167,7 +185,7 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	case err == nil && !ReadsJPEG2000() && slices.ContainsFunc(s.Levels, func(l slide.Level) bool { return l.Layout.Codec == slide.JPEG2000 }):
 		return Inspection{Kind: Unsupported, Reason: noJPEG2000, Slide: s}
 	case err == nil:
-		return Inspection{Slide: s}
+		return Inspection{Slide: s, Profile: colorProfile(s)}
 	case errors.As(err, &unsupported):
 		return Inspection{Kind: Unsupported, Reason: plain(err)}
 	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/icc"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -149,6 +150,22 @@ func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Sli
 	})
 }
 
+// Convert returns a JPEG with its colours converted to sRGB by a table. It is the Convert function
+// of [tile.Options]; key names the result in the cache.
+func (k *Renderer) Convert(ctx context.Context, key string, body []byte, t *icc.Table, lease tile.Lease) ([]byte, error) {
+	return k.cached(ctx, key, lease, small, func(ctx context.Context) ([]byte, error) {
+		img, err := render.DecodeJPEG(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		t.Convert(img.Pix, img.Pix)
+		return render.EncodeJPEG(img, convertedQuality)
+	})
+}
+
+// convertedQuality is that of JPEGs that are decoded and encoded once more.
+const convertedQuality = 92
+
 // storedJPEG returns an associated image that is stored as one JPEG, or nil if it is
 // stored differently. It needs no worker.
 func (k *Renderer) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
@@ -186,6 +203,8 @@ type Region struct {
 	Turn          int  // clockwise, after mirroring: 0, 90, 180 or 270°
 	Gray, Bitonal bool // grayscale, or black and white
 	PNG           bool // otherwise a JPEG
+	// Table, if not nil, converts the pixels to sRGB, before Gray and Bitonal.
+	Table *icc.Table
 }
 
 // regionPixels limits the pixels to read for one region.
@@ -217,7 +236,7 @@ func (r *Region) shows(s *slide.Slide) bool {
 
 // key identifies a region that shows the entire slide.
 func (r *Region) key(m *tile.RenderRequest) string {
-	return fmt.Sprintf("full-%dx%d-%t%d-%t%t-%02x%02x%02x", r.Width, r.Height, r.Mirror, r.Turn, r.Gray, r.Bitonal, m.Background.R, m.Background.G, m.Background.B)
+	return fmt.Sprintf("full-%dx%d-%t%d-%t%t%t-%02x%02x%02x", r.Width, r.Height, r.Mirror, r.Turn, r.Gray, r.Bitonal, r.Table != nil, m.Background.R, m.Background.G, m.Background.B)
 }
 
 // largePixels is the number of pixels from which on a region is large.
@@ -240,7 +259,7 @@ func (k *Renderer) options(m *tile.RenderRequest) render.Options {
 
 // region renders a part of a slide.
 func (k *Renderer) region(ctx context.Context, m *tile.RenderRequest, r Region) ([]byte, error) {
-	plain := !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG
+	plain := !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG && r.Table == nil
 	r.FullChroma = !plain
 	p, err := render.Draw(ctx, m.Slide, r.View, k.options(m))
 	if err != nil {
@@ -255,6 +274,9 @@ func (k *Renderer) region(ctx context.Context, m *tile.RenderRequest, r Region) 
 		return nil, err
 	}
 	defer render.Discard(ctx, img)
+	if r.Table != nil {
+		r.Table.Convert(img.Pix, img.Pix)
+	}
 	if r.Gray || r.Bitonal {
 		render.Gray(img, r.Bitonal)
 	}

@@ -47,7 +47,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	d.decode = render.NewBudget(d.memory.Limit() / 3)
 	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
 	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
-	t.Render, t.Blank, t.Log = d.renderer.Tile, render.Blank, o.Log
+	t.Render, t.Convert, t.Blank, t.Log = d.renderer.Tile, d.renderer.Convert, render.Blank, o.Log
 	t.MaxBytes, t.MaxFiles = o.Cache.OpenBytes, o.Cache.OpenSlides
 	t.MaxSending, t.MaxCached = d.memory.Limit()/8, cmp.Or(o.Cache.TileBytes, d.memory.Limit()/16)
 	d.tiles = tile.New(t)

@@ -53,6 +53,7 @@ type Generic struct {
 	Compression int // value of the tag; that of the codec if 0
 
 	PixelsPerCM float64 // no resolution if 0
+	ICC         []byte  // colour profile, in tag 34675 of the largest level
 }
 
 // compressions are the codecs' values of tag 259: TIFF 6.0, Adobe's deflate, and
@@ -225,6 +226,9 @@ func (w *genericWriter) fields(i int) []field {
 	}
 	if g.Orientation > 0 {
 		fields = append(fields, c.short(tagOrientation, g.Orientation))
+	}
+	if i == 0 && len(g.ICC) > 0 {
+		fields = append(fields, field{tag: tagICCProfile, typ: typeUndefined, count: uint64(len(g.ICC)), data: g.ICC})
 	}
 	if i > 0 && !g.NoReducedBit {
 		fields = append(fields, c.long(tagNewSubfileType, 1))

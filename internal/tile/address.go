@@ -30,6 +30,7 @@ type Address struct {
 	// TileSize is the side of tiles with DeepZoom, without Overlap, the pixels by which they
 	// reach into their neighbours; 0 for the tiles of the slide.
 	TileSize, Overlap int
+	Color             Color // what to do with the colours
 }
 
 // The sizes that a client may choose for Deep Zoom tiles, in pixels.
@@ -53,6 +54,29 @@ func ParseGrid(query string) (tileSize, overlap int, ok bool) {
 		}
 	}
 	return tileSize, overlap, true
+}
+
+// A Color is what is done with the colours of a tile.
+type Color uint8
+
+const (
+	AsStored     Color = iota
+	Embed              // the colour profile of the image is added to the JPEG
+	ToSRGB             // the pixels are converted to sRGB
+	UnknownColor       // requests get [ErrColor]
+)
+
+// ParseColor returns the color of a parameter icc.
+func ParseColor(s string) Color {
+	switch s {
+	case "", "none":
+		return AsStored
+	case "embed":
+		return Embed
+	case "srgb":
+		return ToSRGB
+	}
+	return UnknownColor
 }
 
 // A Request is the parsed URL of a tile.
@@ -103,6 +127,7 @@ func Parse(path, query string, r *Request) bool {
 				return false
 			}
 		}
+		r.Color = ParseColor(param(query, "icc"))
 		switch o := slide.Origin(param(query, "origin")); o {
 		case "", slide.TopLeft, slide.BottomLeft:
 			r.Origin = o

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/slideatlas/ptiffstore/internal/etag"
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -71,8 +72,11 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &
 // Tile returns the tile at a. Match is the If-None-Match header of the request.
 //
 // The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrUnreachable],
-// [ErrBusy], [ErrTooLarge], that of ctx, or wraps [ErrUnreadable] and the reason.
+// [ErrBusy], [ErrTooLarge], [ErrColor], that of ctx, or wraps [profile.ErrUnusable], or [ErrUnreadable] and the reason.
 func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, error) {
+	if a.Color != AsStored {
+		return im.colored(ctx, a, match)
+	}
 	for {
 		ans, err := im.tile(ctx, a, match)
 		if err == nil {
@@ -393,7 +397,7 @@ func isTransient(err error) bool {
 func asUnreadable(err error) error {
 	for _, other := range []error{
 		nil, slide.ErrNoTile, slide.ErrEmptyTile, slide.ErrNoAssociated, ErrNoImage, ErrChanged, ErrUnreachable, ErrBusy, ErrOldRevision,
-		context.Canceled, context.DeadlineExceeded, ErrUnreadable, ErrTooLarge,
+		context.Canceled, context.DeadlineExceeded, ErrUnreadable, ErrTooLarge, ErrColor, profile.ErrUnusable,
 	} {
 		if errors.Is(err, other) {
 			return err

@@ -3,7 +3,9 @@ package tile
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -25,6 +27,11 @@ func Explain(err error) Problem {
 		return Problem{404, "The image has no such tile.", 0}
 	case errors.Is(err, slide.ErrNoAssociated):
 		return Problem{404, "The image has no such associated image.", 0}
+	case errors.Is(err, ErrColor):
+		return Problem{400, "The parameter icc is none, embed or srgb.", 0}
+	case errors.Is(err, profile.ErrUnusable):
+		_, reason, _ := strings.Cut(err.Error(), profile.ErrUnusable.Error()+": ")
+		return Problem{422, "The colour profile of the image cannot be used: " + reason + ". Without the parameter icc the image is sent as it was scanned.", 0}
 	case errors.Is(err, ErrOldRevision):
 		return Problem{404, "The image has changed: this is not its current revision. Load the image again.", 0}
 	case errors.Is(err, ErrChanged):

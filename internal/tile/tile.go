@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/icc"
+	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -45,6 +47,8 @@ var (
 	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
 	// memory than decoding may use.
 	ErrTooLarge = errors.New("too large to be decoded")
+	// ErrColor reports a request for colours other than those of [ParseColor].
+	ErrColor = errors.New("icc is none, embed or srgb")
 	// ErrBusy reports that too many tiles are being rendered, or slides opened, at once.
 	ErrBusy = errors.New("too many requests at once")
 )
@@ -139,6 +143,9 @@ type Options struct {
 	// modified. Its error is [slide.ErrEmptyTile], [ErrBusy], [ErrTooLarge], or the
 	// reason why the file cannot be read.
 	Render func(context.Context, RenderRequest) ([]byte, error)
+	// Convert returns a JPEG with its colours converted to sRGB by a table; key identifies
+	// the result in caches. Its errors are those of Render.
+	Convert func(ctx context.Context, key string, body []byte, t *icc.Table, lease Lease) ([]byte, error)
 	// Blank returns a JPEG of one colour.
 	Blank func(width, height int, c color.RGBA) ([]byte, error)
 	// Open opens a slide of a store that is not a folder of files; nil without such stores.
@@ -187,6 +194,7 @@ type Server struct {
 	cache      cache
 	tiles      *tileCache
 	readings   readings
+	profiles   profile.Cache
 }
 
 // New returns a server without images.

@@ -45,8 +45,10 @@ func NewSite(t testing.TB) *Site {
 	}
 	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, changed: make(chan string, 100_000)}
 	s.Store = &tile.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
+	renderer := rendercache.New(rendercache.Options{Cache: cache})
 	s.Tiles = tile.New(tile.Options{
-		Render:  rendercache.New(rendercache.Options{Cache: cache}).Tile,
+		Render:  renderer.Tile,
+		Convert: renderer.Convert,
 		Blank:   render.Blank,
 		Changed: func(id string) { s.changed <- id },
 	})
@@ -88,6 +90,7 @@ func Run(t *testing.T, start Start) {
 	t.Run("other sites", func(t *testing.T) { otherSites(t, base) })
 	t.Run("not there", func(t *testing.T) { notThere(t, site, base) })
 	t.Run("deep zoom", func(t *testing.T) { deepZoom(t, site, base) })
+	t.Run("colours", func(t *testing.T) { colors(t, site, base) })
 	t.Run("replaced", func(t *testing.T) { replaced(t, site, base) })
 	t.Run("no file", func(t *testing.T) { noFile(t, site, base) })
 	t.Run("damaged", func(t *testing.T) { damaged(t, site, base) })
