@@ -31,6 +31,8 @@ type API struct {
 	Tiles    *tile.Server
 	Renderer *rendercache.Renderer
 	Version  string
+	// CorrectColors makes the viewer correct colours unless a user switches that off.
+	CorrectColors bool
 	// PublicURL is this server's URL for clients; if empty, it is taken from the request.
 	PublicURL string
 	Log       *slog.Logger

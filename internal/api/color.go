@@ -2,11 +2,13 @@ package api
 
 import (
 	"bytes"
+	"compress/gzip"
 	"compress/zlib"
 	"context"
 	"encoding/binary"
 	"hash/crc32"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -156,9 +158,37 @@ func (a colorAPI) lut(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return a.answer(w, r, "lut1", "application/octet-stream", func(*slide.Slide) ([]byte, error) {
+	name, zipped := "lut1", acceptsGzip(r)
+	if zipped {
+		name += "-gzip"
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	w.Header().Add("Vary", "Accept-Encoding")
+	return a.answer(w, r, name, "application/octet-stream", func(*slide.Slide) ([]byte, error) {
+		if zipped {
+			return compressed(p.Table().Bytes()), nil
+		}
 		return p.Table().Bytes(), nil
 	})
+}
+
+// acceptsGzip reports whether the client accepts answers compressed with gzip.
+func acceptsGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, q, _ := strings.Cut(part, ";")
+		if strings.TrimSpace(name) == "gzip" && strings.TrimSpace(q) != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func compressed(b []byte) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	z.Write(b) // to memory
+	z.Close()
+	return out.Bytes()
 }
 
 // profile returns the colour profile of the requested image, or nil if it has none.

@@ -26,13 +26,14 @@ type person struct {
 
 // session is the caller as the server sees it.
 type session struct {
-	Mode    string          `json:"mode" enum:"none,local,central" doc:"none: no access control. local: this server manages the users. central: another server manages them."`
-	User    *person         `json:"user" doc:"null without a login."`
-	Admin   bool            `json:"admin" doc:"Whether the caller is an admin of everything."`
-	Scopes  []account.Scope `json:"scopes" doc:"Scopes held for everything. The list of stores has those held for single stores."`
-	Token   bool            `json:"token" doc:"Whether the caller used an API token instead of a session."`
-	OIDC    *string         `json:"oidc" doc:"Name of the OpenID Connect provider; the login starts at /api/v1/auth/oidc/start. null if none is configured."`
-	Central *string         `json:"central" doc:"Base URL of the central server, where users log in; null in other modes."`
+	Mode          string          `json:"mode" enum:"none,local,central" doc:"none: no access control. local: this server manages the users. central: another server manages them."`
+	User          *person         `json:"user" doc:"null without a login."`
+	Admin         bool            `json:"admin" doc:"Whether the caller is an admin of everything."`
+	Scopes        []account.Scope `json:"scopes" doc:"Scopes held for everything. The list of stores has those held for single stores."`
+	Token         bool            `json:"token" doc:"Whether the caller used an API token instead of a session."`
+	OIDC          *string         `json:"oidc" doc:"Name of the OpenID Connect provider; the login starts at /api/v1/auth/oidc/start. null if none is configured."`
+	CorrectColors bool            `json:"correct_colors" doc:"Whether the viewer corrects colours with the profiles of slides unless a user switches that off."`
+	Central       *string         `json:"central" doc:"Base URL of the central server, where users log in; null in other modes."`
 }
 
 type sessionOutput struct {
@@ -87,7 +88,7 @@ func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out := &sessionOutput{CacheControl: "no-store", Body: session{Mode: a.mode(), Admin: c.admin, Token: c.Token != "", Scopes: []account.Scope{}}}
+	out := &sessionOutput{CacheControl: "no-store", Body: session{Mode: a.mode(), Admin: c.admin, Token: c.Token != "", Scopes: []account.Scope{}, CorrectColors: a.CorrectColors}}
 	switch {
 	case a.Access == nil && c.admin:
 		out.Body.Scopes = allScopes

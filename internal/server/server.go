@@ -89,6 +89,8 @@ type HTTP struct {
 	Origins   []string // origins whose pages may read tiles; "*" for all. See [Server.SetOrigins]
 	PublicURL string   // where browsers reach the server; "" if unknown
 	Proxies   httperr.Proxies
+	// CorrectColors makes the viewer correct colours unless a user switches that off.
+	CorrectColors bool
 	// Connections and PerAddress limit connections in all and from one address.
 	Connections, PerAddress int
 	// Drain is how long a process that is stopping serves with /readyz at 503 before it

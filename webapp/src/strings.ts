@@ -599,6 +599,17 @@ export const t = {
     slides: "Slides",
   },
 
+  colors: {
+    corrected: "Colours corrected",
+    scanned: "Colours as scanned",
+    correct: "Correct colours with the profile of the scanner",
+    failed: (reason: string): string => `The colours cannot be corrected: ${reason}`,
+    label: "Colour profile",
+    none: "None",
+    srgb: "sRGB",
+    unusable: (reason: string): string => `Cannot be used: ${reason}`,
+  },
+
   adjust: {
     title: "Brightness and contrast",
     active: "Adjusted view",

@@ -14,6 +14,7 @@ export interface Session {
   scopes: Scope[]; // on everything
   token: boolean;
   central: string | null; // where to log in, in mode central
+  correct_colors?: boolean; // the viewer corrects colours unless a user switches that off
   oidc?: string | null; // name of the OpenID Connect provider, if there is one
 }
 

@@ -3,7 +3,7 @@
 import { t } from "../strings";
 import { busyWith } from "../ui/activity";
 import { isGatewayError, outage } from "./connection";
-import type { Page, SlideImage, Store, StoreFolder, StorePatch, Task, Worker } from "./types";
+import type { Page, SlideImage, Store, StoreFolder, StorePatch, Task, Worker, ViewableImage } from "./types";
 
 // A Problem is an unsuccessful response (RFC 9457). Status 0 means that the server did not respond.
 export class Problem extends Error {
@@ -220,6 +220,13 @@ export function preconnect(address: string): void {
   link.href = origin;
   link.crossOrigin = "anonymous";
   document.head.append(link);
+}
+
+// fetchProfile fetches the colour profile of an image, from the server of its tiles.
+export async function fetchProfile(image: ViewableImage, signal: AbortSignal): Promise<ArrayBuffer> {
+  const response = await fetch(image.tile_url.replace(/\/tiles\/[^?]*/, "/icc"), { signal });
+  if (!response.ok) throw await problemOf(response);
+  return response.arrayBuffer();
 }
 
 // imageURL is the address of an associated image: "preview", "associated/label" and so on. The

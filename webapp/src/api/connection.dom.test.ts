@@ -102,7 +102,7 @@ test("tiles wait for the server instead of failing", async () => {
   const page = await slide({});
   const { fetchTile } = await import("../osd/tile-fetcher");
   let arrived = false;
-  void fetchTile("/api/v1/images/i1/tiles/5/0/0", { x: 0, y: 0, width: 512, height: 512 }, new AbortController().signal).then(() => {
+  void fetchTile("/api/v1/images/i1/tiles/5/0/0", { x: 0, y: 0, width: 512, height: 512 }, null, new AbortController().signal).then(() => {
     arrived = true;
   });
   await vi.advanceTimersByTimeAsync(60_000);

@@ -30,6 +30,19 @@ export interface Bounds {
   height: number;
 }
 
+// A ColorProfile describes the ICC profile of a scanner.
+export interface ColorProfile {
+  name: string; // may be empty
+  class: string; // "scnr" for scanners
+  space: string; // "RGB"
+  version: string;
+  size: number; // bytes
+  srgb: boolean; // there is nothing to correct
+  usable: boolean;
+  reason?: string; // why it is not usable
+  in_tiles: boolean; // the tiles carry a profile themselves
+}
+
 export interface SlideImage {
   id: string;
   store: string;
@@ -58,6 +71,7 @@ export interface SlideImage {
   digest: string | null;
   tile_url: string | null; // template with {z}, {x} and {y}
   associated?: string[] | null; // "label", "macro", "thumbnail"
+  profile?: ColorProfile | null; // null without one
   properties?: Record<string, string> | null;
   created_at: string | null;
   updated_at: string | null;

@@ -1,10 +1,10 @@
 // One of the compared slides.
 
-import { isLabelled } from "../access/session";
+import { isLabelled, loadSession } from "../access/session";
 import { logInAgain, permissionCheck, slideAfterOutage, type PermissionCheckOptions } from "../access/permission-check";
 import { getImage, preconnect, Problem } from "../api/client";
 import { onReconnect } from "../api/connection";
-import { isViewable, type SlideImage } from "../api/types";
+import { isViewable, type SlideImage, type ViewableImage } from "../api/types";
 import { slideName } from "../gallery/card";
 import { t } from "../strings";
 import { iconButton } from "../ui/button";
@@ -25,6 +25,7 @@ import { scaleBarControl } from "../viewer/scale-bar";
 import { SlideView } from "../viewer/slide-view";
 import { snapshot } from "../viewer/snapshot";
 import { neutral } from "../viewer/adjustments";
+import { Colors, correctable } from "../viewer/colors";
 import type { Pose } from "./link";
 
 const fitMargin = 0.95;
@@ -50,6 +51,7 @@ export class Pane {
   settled = false; // the slide is open, or cannot be opened
   readonly frame: HTMLElement; // the stage and its controls
   readonly measuring: Measuring;
+  private readonly colors: Colors;
   readonly magnifications: MagnificationBar;
   readonly overview: Minimap;
   private readonly href: string;
@@ -73,6 +75,7 @@ export class Pane {
       loggedOut: () => this.fail(t.access.loggedOutTitle, "", logInAgain("button")),
     };
     this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain(), onRefused: permissionCheck(this.checks) });
+    this.colors = new Colors(this.view, o.signal);
     this.measuring = new Measuring({ view: this.view, stage: this.stage, overlay: this.overlay, signal: o.signal, ...o.measuring });
     this.magnifications = magnificationBar(this.view, o.onFit);
     this.overview = minimap(this.view, o.signal, () => Math.min(this.stage.clientWidth / 3.5 / maxWidth, this.stage.clientHeight / 3.5 / maxHeight));
@@ -151,8 +154,17 @@ export class Pane {
     this.overlay.hidden = false;
     this.element.classList.remove("closed");
     preconnect(image.tile_url);
-    this.view.show(image, this.view.isOpen ? this.view.view() : null);
+    void this.openView(image);
     void this.measuring.restore(image, this.o.measurements);
+  }
+
+  // openView shows the slide in the colours that the site wants.
+  private async openView(image: ViewableImage): Promise<void> {
+    const corrected = correctable(image) !== null && !!(await loadSession()).correct_colors;
+    if (corrected) await this.colors.open(image, true).catch(() => {});
+    else void this.colors.open(image, false);
+    this.stage.dataset.colors = this.colors.corrected ? "corrected" : "scanned";
+    if (!this.o.signal.aborted && this.image === image) this.view.show(image, this.view.isOpen ? this.view.view() : null);
   }
 
   private showPictures(): void {

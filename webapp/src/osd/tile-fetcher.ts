@@ -4,6 +4,7 @@
 import { Problem, problemOf } from "../api/client";
 import { outage } from "../api/connection";
 import { t } from "../strings";
+import { withProfile, type Correction } from "../viewer/colors";
 import type { Part } from "../viewer/ladder";
 import { bitmapType, type TileBitmap } from "./bitmap-drawer";
 import { hatched } from "./hatch";
@@ -40,6 +41,9 @@ interface Running {
 export class TileFetcher implements Fetcher {
   // failures are the tiles that are rendered as hatched, by "z/x/y".
   readonly failures = new Map<string, TileFailure>();
+  // correction is what is done with the colours of the tiles that are fetched from now on; null leaves
+  // them as the scanner recorded them.
+  correction: Correction | null = null;
   private running = new Map<OSDJob, Running>();
   private pause = firstPause;
   private timer = 0;
@@ -106,7 +110,7 @@ export class TileFetcher implements Fetcher {
     const key = `${job.tile.level}/${job.tile.x}/${job.tile.y}`;
     let canvas: ImageBitmap;
     try {
-      canvas = await fetchTile(job.src, part, signal);
+      canvas = await fetchTile(job.src, part, this.correction, signal);
       if (this.failures.delete(key)) this.o.onFailure();
     } catch (err) {
       if (signal.aborted) return;
@@ -130,14 +134,14 @@ export class TileFetcher implements Fetcher {
   }
 }
 
-// fetchTile fetches a tile and crops it to part. It throws a Problem if the tile cannot be fetched
+// fetchTile fetches a tile, corrects its colours and crops it to part. It throws a Problem if the tile cannot be fetched
 // after retries. During an outage of the server it waits.
-export async function fetchTile(url: string, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
+export async function fetchTile(url: string, part: Part, correction: Correction | null, signal: AbortSignal): Promise<ImageBitmap> {
   for (let attempt = 1; ; attempt++) {
     let problem: Problem;
     try {
       const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]) });
-      if (response.ok) return await decode(await response.blob(), part);
+      if (response.ok) return await decode(await response.blob(), part, correction);
       problem = await problemOf(response);
     } catch (err) {
       if (signal.aborted) throw err;
@@ -173,11 +177,14 @@ async function isAnswered(url: string): Promise<boolean> {
   }
 }
 
-async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
+// decode decodes a tile. Without a correction a profile in the tile has no effect.
+async function decode(blob: Blob, part: Part, correction: Correction | null): Promise<ImageBitmap> {
   try {
     const { x, y, width, height } = part;
-    if (x === 0 && y === 0) return await createImageBitmap(blob, 0, 0, width, height);
-    const tile = await createImageBitmap(blob);
+    const options: ImageBitmapOptions = { colorSpaceConversion: correction ? "default" : "none" };
+    if (correction?.segments) blob = await withProfile(blob, correction.segments);
+    if (x === 0 && y === 0) return await createImageBitmap(blob, 0, 0, width, height, options);
+    const tile = await createImageBitmap(blob, options);
     // A tile that is cut begins with the image.
     const left = tile.width === width ? 0 : x;
     const top = tile.height === height ? 0 : y;

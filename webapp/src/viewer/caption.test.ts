@@ -5,7 +5,7 @@ import { neutral } from "./adjustments";
 import { captionLines, captionParts } from "./caption";
 
 const image = { label: "S26-01417 A1", file_name: "S26-01417_A1_HE.tiff", objective_power: 40, mpp_x: 0.25 } as ViewableImage;
-const shown = { image, full: { power: 40, derived: false }, x: 12_345.6, y: 678.2, scale: 0.25, rotation: 0, adjustments: neutral };
+const shown = { image, full: { power: 40, derived: false }, x: 12_345.6, y: 678.2, scale: 0.25, rotation: 0, adjustments: neutral, corrected: false };
 
 for (const [name, value, want] of [
   ["plain", shown, ["S26-01417 A1", "10×", "x 12,346, y 678"]],

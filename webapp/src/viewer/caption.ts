@@ -15,16 +15,18 @@ export interface Shown {
   scale: number; // page pixels per pixel of level 0
   rotation: number; // degrees
   adjustments: Adjustments;
+  corrected: boolean; // colours, with the profile of the slide
 }
 
 // captionParts are the parts of the caption, each of which stays on one line if it fits.
-export function captionParts({ image, full, x, y, scale, rotation, adjustments }: Shown): string[] {
+export function captionParts({ image, full, x, y, scale, rotation, adjustments, corrected }: Shown): string[] {
   const angle = Math.round(rotation * 10) / 10;
   return [
     slideName(image),
     full ? `${full.derived ? "≈ " : ""}${formatMagnification(scale * full.power)}` : formatPercent(scale),
     `x ${formatCount(Math.round(x))}, y ${formatCount(Math.round(y))}`,
     angle === 0 ? "" : `${t.viewer.rotate} ${t.viewer.angle(angle)}`,
+    corrected ? t.colors.corrected : "",
     ...adjustmentsText(adjustments),
   ].filter(Boolean);
 }

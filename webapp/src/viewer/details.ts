@@ -1,6 +1,6 @@
 // The Details panel: all metadata of a slide.
 
-import type { SlideImage } from "../api/types";
+import type { ColorProfile, SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatCount, formatPixels, formatTime } from "../format";
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -52,8 +52,15 @@ function imageRows(image: SlideImage): Row[] {
     [t.details.objective, full?.derived ? `${t.details.unknown} (≈ ${power})` : power],
     [t.details.format, image.format],
     [t.details.vendor, image.vendor],
+    [t.colors.label, profileText(image.profile)],
     [t.details.tiles, image.tile_width && image.tile_height ? (largest ? t.details.tilesValue(image.tile_width, image.tile_height, largest.columns * largest.rows) : `${image.tile_width} × ${image.tile_height} px`) : null],
   ];
+}
+
+function profileText(profile: ColorProfile | null | undefined): string | null {
+  if (!profile) return null;
+  const state = profile.srgb ? t.colors.srgb : profile.usable ? "" : t.colors.unusable(profile.reason ?? "");
+  return [profile.name, state].filter(Boolean).join(" · ") || `${profile.class} ${profile.version}`;
 }
 
 function recordRows(image: SlideImage): Row[] {

@@ -65,13 +65,13 @@ export function minimap(view: SlideView, signal: AbortSignal, room = (): number 
 
   apply(remembered("minimap") !== "false");
   view.onFrame(draw);
-  view.onOpen(() => {
+  view.onLoad(() => {
     const { image } = view;
     if (!image) return;
     const mine = ++opened;
     picture = null;
     draw();
-    fetchTile(tileURL(image.tile_url, 0, 0, 0), tilePart(image, ladder(image), 0, 0, 0)!, signal).then(
+    fetchTile(tileURL(image.tile_url, 0, 0, 0), tilePart(image, ladder(image), 0, 0, 0)!, view.fetcher.correction, signal).then(
       (bitmap) => {
         if (mine !== opened) return;
         picture = bitmap;

@@ -4,10 +4,11 @@ import "../styles/viewer.css";
 import "../styles/tools.css";
 
 import { logInAgain, permissionCheck, slideAfterOutage, type PermissionCheckOptions } from "../access/permission-check";
+import { loadSession, session } from "../access/session";
 import { userMenu } from "../access/user-menu";
 import { getImage, preconnect, Problem } from "../api/client";
 import { onReconnect } from "../api/connection";
-import { isViewable, type SlideImage } from "../api/types";
+import { isViewable, type SlideImage, type ViewableImage } from "../api/types";
 import { compareAddress } from "../compare/link";
 import { slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
@@ -25,6 +26,7 @@ import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
 import { adjustLine, adjustPanel } from "./adjust-panel";
 import { Adjuster, adjustmentsIn, adjustmentsText, formatAdjustments, isNeutral } from "./adjustments";
+import { Colors, correctable, correctionIn, formatCorrection } from "./colors";
 import { failure } from "./failure";
 import { openHelp } from "./help";
 import { listenToKeys } from "./keys";
@@ -87,12 +89,14 @@ class SlidePage {
   private readonly rotationButton = iconButton("rotateRight", t.viewer.rotate, () => this.togglePopover("rotation"), { "data-testid": "rotation-button" });
   private readonly measureButton = iconButton("ruler", t.measure.title, () => void this.openMeasuring(), { "data-testid": "measure-button" });
   private readonly adjustButton = iconButton("sliders", t.adjust.title, () => this.togglePopover("adjust"), { "data-testid": "adjust-button" });
+  private readonly colorsButton = iconButton("palette", t.colors.scanned, () => void this.toggleColors(), { hidden: true, "data-testid": "colors-button" });
   private readonly popovers: Record<Popover, { element: HTMLElement | null; button: HTMLButtonElement }> = {
     rotation: { element: null, button: this.rotationButton },
     measure: { element: null, button: this.measureButton },
     adjust: { element: null, button: this.adjustButton },
   };
   private adjuster!: Adjuster;
+  private readonly colors: Colors;
   private readonly measuring: Measuring;
   private restoring = false; // the measurements of the address and the session are being shown, or are
   private written = ""; // the fragment that was written to the address
@@ -107,6 +111,7 @@ class SlidePage {
     document.documentElement.classList.add("viewing");
     this.checks = { id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), loggedOut: () => this.showLoggedOut() };
     this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: permissionCheck(this.checks) });
+    this.colors = new Colors(this.view, signal);
     this.measuring = new Measuring({
       view: this.view, stage: this.stage, overlay: this.overlay, signal,
       onTool: ({ panel }) => {
@@ -118,6 +123,7 @@ class SlidePage {
       onPanel: () => this.showPopover("measure"),
     });
     this.fillOverlay();
+    this.colors.onChange(() => this.colorsChanged());
     this.followAddress();
     onReconnect(() => void this.reconnected(), signal);
     document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
@@ -196,6 +202,7 @@ class SlidePage {
         this.rotationButton,
         this.measureButton,
         this.adjustButton,
+        this.colorsButton,
         this.fullscreenButton,
         h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
       rotation,
@@ -248,13 +255,47 @@ class SlidePage {
       preconnect(image.tile_url);
       this.watchTileServer(image);
       this.setCurtain(undefined);
-      this.view.show(image, this.view.isOpen ? this.view.view() : parseView(location.hash));
+      void this.openView(image);
       if (!this.restoring) void this.measuring.restore(image, measurementsIn(location.hash));
       this.restoring = true;
       return;
     }
     this.setCurtain(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
     if (image.state === "arriving") this.waitForArrival();
+  }
+
+  // openView shows a slide in the colours that the address or the site wants.
+  private async openView(image: ViewableImage): Promise<void> {
+    const view = this.view.isOpen ? this.view.view() : parseView(location.hash);
+    if (!correctable(image)) {
+      void this.colors.open(image, false);
+      this.view.show(image, view);
+      return;
+    }
+    const wanted = this.colors.isOpen ? this.colors.corrected : (correctionIn(location.hash) ?? !!(await loadSession()).correct_colors);
+    await this.colors.open(image, wanted).catch((err: unknown) => this.colorsFailed(err));
+    if (!this.signal.aborted && this.image === image) this.view.show(image, view);
+  }
+
+  private async toggleColors(on = !this.colors.corrected): Promise<void> {
+    await this.colors.set(on).catch((err: unknown) => this.colorsFailed(err));
+    announce(this.colorsButton.title);
+  }
+
+  private colorsFailed(err: unknown): void {
+    if (!this.signal.aborted) notify(t.colors.failed(err instanceof Problem ? err.detail : String(err)), 8000);
+  }
+
+  private colorsChanged(): void {
+    const { profile, corrected } = this.colors;
+    const label = corrected ? t.colors.corrected : t.colors.scanned;
+    this.colorsButton.hidden = !profile;
+    this.colorsButton.dataset.active = String(corrected);
+    this.colorsButton.setAttribute("aria-pressed", String(corrected));
+    this.colorsButton.setAttribute("aria-label", t.colors.correct);
+    this.colorsButton.title = profile?.name ? `${label} · ${profile.name}` : label;
+    this.stage.dataset.colors = corrected ? "corrected" : "scanned";
+    this.writeAddress();
   }
 
   private watchTileServer(image: SlideImage): void {
@@ -362,6 +403,7 @@ class SlidePage {
       const view = parseView(location.hash);
       if (view) this.view.goTo(view);
       this.readAdjustments();
+      void this.toggleColors(correctionIn(location.hash) ?? !!session().correct_colors);
       if (this.image) void this.measuring.restore(this.image, measurementsIn(location.hash));
     }, { signal: this.signal });
     this.signal.addEventListener("abort", () => {
@@ -384,7 +426,8 @@ class SlidePage {
 
   // fragment adds measurements and adjustments to the fragment of a position.
   private fragment(position: string): string {
-    return withParts(position, formatAdjustments(this.adjuster.value), this.measuring.text && `m=${this.measuring.text}`);
+    const colors = this.colors.profile ? formatCorrection(this.colors.corrected, !!session().correct_colors) : "";
+    return withParts(position, colors, formatAdjustments(this.adjuster.value), this.measuring.text && `m=${this.measuring.text}`);
   }
 
   private panelChanged(): void {

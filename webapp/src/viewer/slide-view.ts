@@ -38,6 +38,7 @@ export class SlideView {
   private settle = new Set<Listener>(); // called when the view has come to rest
   private failure = new Set<Listener>();
   private open = new Set<Listener>();
+  private loaded = new Set<Listener>();
   private lastUpdate = 0;
   private destroyed = false;
   private wanted: View | "fit" = "fit";
@@ -133,6 +134,23 @@ export class SlideView {
   // onOpen is called for each slide when it is open.
   onOpen(listener: Listener): void {
     this.open.add(listener);
+  }
+
+  // onLoad is called when the tiles of a slide are requested: when it is open, and when it is
+  // loaded again.
+  onLoad(listener: Listener): void {
+    this.loaded.add(listener);
+  }
+
+  // reload requests all tiles again, such as after a change of the colours. The view stays.
+  reload(): void {
+    if (!this.item) return;
+    this.fetcher.clear();
+    (this.item as unknown as { reset(): void }).reset();
+    this.setIdle(false);
+    this.viewer.forceRedraw();
+    this.markMoving();
+    emit(this.loaded);
   }
 
   // show opens a slide, at view or entirely.
@@ -343,6 +361,7 @@ export class SlideView {
     }
     this.align();
     emit(this.open);
+    emit(this.loaded);
     emit(this.settle);
   }
 

@@ -98,7 +98,7 @@ function linesFor(view: SlideView, adjustments: Adjustments, width: number): str
   const { x, y } = view.view();
   const context = document.createElement("canvas").getContext("2d")!;
   context.font = font;
-  return captionLines(captionParts({ image, full, x, y, scale, rotation, adjustments }), width, (text) => context.measureText(text).width);
+  return captionLines(captionParts({ image, full, x, y, scale, rotation, adjustments, corrected: view.fetcher.correction !== null }), width, (text) => context.measureText(text).width);
 }
 
 function drawScaleBar(context: CanvasRenderingContext2D, view: SlideView, width: number, height: number): void {

@@ -107,3 +107,67 @@ test("edits the label in the details, and deletes the slide", async () => {
   await eventually(() => expect(location.pathname).toBe("/"));
   expect(sent).toEqual([{ label: "S26-01417 A2" }, "deleted"]);
 });
+
+const profile = { name: "Scanner 7", class: "scnr", space: "RGB", version: "2.1.0", size: 3, srgb: false, usable: true, in_tiles: false };
+const iccRoutes = (profile: object | null, correct: boolean, asked: string[] = []): Routes => ({
+  ...routes,
+  "GET /api/v1/auth/session": () => ({ mode: "none", user: null, admin: true, scopes: ["tiles", "label", "write", "admin"], token: false, central: null, correct_colors: correct }),
+  "GET /api/v1/images/i1": () => ({ ...image, profile }),
+  "GET /api/v1/images/i1/icc": (request: unknown) => {
+    asked.push(String(request));
+    return new Response(new Blob(["abc"]));
+  },
+});
+
+test("corrects colours when told to, and says so in the address", async () => {
+  const asked: string[] = [];
+  const page = await open(`/slides/i1${at}`, iccRoutes(profile, false, asked));
+  const button = await eventually(() => {
+    expect(page.getByTestId("colors-button").hidden).toBe(false);
+    return page.getByTestId("colors-button");
+  });
+  await eventually(() => expect(page.getByTestId("scale-bar").dataset.micrometres).toBe("100"));
+  expect(button.getAttribute("aria-pressed")).toBe("false");
+  expect(button.title).toBe("Colours as scanned · Scanner 7");
+  expect(asked).toEqual([]); // nothing is loaded unasked
+  button.click();
+  await eventually(() => expect(button.getAttribute("aria-pressed")).toBe("true"));
+  expect(button.title).toBe("Colours corrected · Scanner 7");
+  await eventually(() => expect(address()).toBe(`/slides/i1${at}&icc=1`));
+  expect(page.getByTestId("stage").dataset.colors).toBe("corrected");
+  button.click();
+  await eventually(() => expect(address()).toBe(`/slides/i1${at}`));
+  expect(button.getAttribute("aria-pressed")).toBe("false");
+  expect(asked.length).toBe(1);
+});
+
+for (const [name, hash, byDefault, pressed, written] of [
+  ["the address", `${at}&icc=1`, false, "true", `${at}&icc=1`],
+  ["the site", at, true, "true", `${at}&icc=1`],
+  ["the address against the site", `${at}&icc=0`, true, "false", `${at}&icc=0`],
+] as const) {
+  test(`colours by ${name}`, async () => {
+    const page = await open(`/slides/i1${hash}`, iccRoutes(profile, byDefault));
+    await eventually(() => expect(page.getByTestId("scale-bar").dataset.micrometres).toBe("100"));
+    expect(page.getByTestId("colors-button").getAttribute("aria-pressed")).toBe(pressed);
+    await eventually(() => expect(address()).toBe(`/slides/i1${written}`));
+  });
+}
+
+for (const [name, other] of [["without a profile", null], ["with sRGB", { ...profile, srgb: true }], ["with a profile that cannot be used", { ...profile, usable: false, reason: "it is damaged" }]] as const) {
+  test(`there is no switch for slides ${name}`, async () => {
+    const page = await open(`/slides/i1${at}&icc=1`, iccRoutes(other, true));
+    await eventually(() => expect(page.getByTestId("scale-bar").dataset.micrometres).toBe("100"));
+    expect(page.getByTestId("colors-button").hidden).toBe(true);
+    expect(page.getByTestId("stage").dataset.colors).toBe("scanned");
+    await eventually(() => expect(address()).toBe(`/slides/i1${at}`));
+  });
+}
+
+test("colours stay as scanned if the profile cannot be fetched", async () => {
+  const page = await open(`/slides/i1${at}`, { ...iccRoutes(profile, false), "GET /api/v1/images/i1/icc": () => new Response("{}", { status: 500 }) });
+  await eventually(() => expect(page.getByTestId("colors-button").hidden).toBe(false));
+  page.getByTestId("colors-button").click();
+  await eventually(() => expect(document.body.textContent).toContain("The colours cannot be corrected"));
+  expect(page.getByTestId("colors-button").getAttribute("aria-pressed")).toBe("false");
+});
