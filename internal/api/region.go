@@ -144,7 +144,6 @@ func (a regionAPI) routes() []route {
 		choice("format", "jpeg if absent. raw is 8-bit RGB, rows without padding.", "jpeg", "png", "raw"),
 		intParam("query", "quality", "Of a JPEG, 1 to 100."),
 		choice("fill", "What becomes of a region that reaches out of the image: filled with the background colour if absent, or cut.", "background", "clip"),
-		choice("icc", "none if absent; srgb converts by the colour profile of the slide; embed adds the profile.", "none", "srgb", "embed"),
 	)
 	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 	ok := &huma.Response{Description: "The region, with ETag and Cache-Control.", Content: map[string]*huma.MediaType{}, Headers: map[string]*huma.Header{}}
