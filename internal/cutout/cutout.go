@@ -160,7 +160,7 @@ func (c *Cutout) grow(ctx context.Context, part image.Rectangle) error {
 func (c *Cutout) plan(ctx context.Context) error {
 	add := func(source, downsample int) error {
 		l, err := c.newLevel(ctx, source, downsample)
-		if err == nil && l.source >= 0 {
+		if err == nil {
 			c.levels = append(c.levels, l)
 		}
 		return err

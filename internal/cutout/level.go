@@ -143,7 +143,13 @@ func (c *Cutout) addBlank(l *level, like []byte) (err error) {
 func (c *Cutout) tile(ctx context.Context, l *level, i int) ([]byte, error) {
 	at := image.Pt(i%l.columns*c.TileSize.X, i/l.columns*c.TileSize.Y)
 	part := image.Rectangle{at, at.Add(c.TileSize)}.Intersect(image.Rect(0, 0, l.width, l.height))
-	b, err := c.stitched(ctx, l, part.Add(l.at))
+	var b []byte
+	var err error
+	if l.source >= 0 {
+		b, err = c.stitched(ctx, l, part.Add(l.at))
+	} else {
+		b, err = c.rendered(ctx, l, part)
+	}
 	if err != nil || part.Size() == c.TileSize {
 		return b, err
 	}
@@ -162,6 +168,21 @@ func (c *Cutout) stitched(ctx context.Context, l *level, r image.Rectangle) ([]b
 		return nil, fmt.Errorf("%w: the blocks of tiles have different sizes", jpeg.ErrNotLossless)
 	}
 	return b, nil
+}
+
+// rendered returns pixels of a level that is not copied.
+func (c *Cutout) rendered(ctx context.Context, l *level, part image.Rectangle) ([]byte, error) {
+	v := render.ViewOf(image.Rectangle{part.Min.Mul(l.downsample), part.Max.Mul(l.downsample)}.Add(c.Box.Min), part.Dx(), part.Dy())
+	p, err := render.Draw(ctx, c.s, v, render.Options{Background: c.o.Background})
+	if err != nil {
+		return nil, err
+	}
+	defer render.DiscardPicture(ctx, p)
+	quality := c.o.Quality
+	if quality == 0 {
+		quality = 85
+	}
+	return render.EncodePicture(p, quality)
 }
 
 // kindOf returns the kind of a JPEG. The error wraps [jpeg.ErrNotLossless] for one that no tags
