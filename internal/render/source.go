@@ -243,6 +243,14 @@ var errMixed = errors.New("tiles of different kinds")
 // source returns the pixels r of the grid, or more. The error is [slide.ErrEmptyTile] if the
 // scanner skipped all of them, and errMixed if they must be read with d.mixed set.
 func (d *drawing) source(ctx context.Context, r image.Rectangle) (source, error) {
+	if f, ok, err := d.overview(ctx, r); ok || err != nil {
+		return f, err
+	}
+	return d.pixels(ctx, r)
+}
+
+// pixels reads pixels r of the grid, or more.
+func (d *drawing) pixels(ctx context.Context, r image.Rectangle) (source, error) {
 	read := d.decoded
 	if d.mixed || d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec != slide.JPEG {
 		read = d.converted
@@ -251,7 +259,60 @@ func (d *drawing) source(ctx context.Context, r image.Rectangle) (source, error)
 		w, h := d.from.tileSize()
 		return read(ctx, r.Min.X/w, r.Min.Y/h, r)
 	}
+	if !d.mixed && d.from.level >= 0 && d.from.reduction == 1 && d.s.Levels[d.from.level].Layout.Codec == slide.JPEG {
+		f, err := d.stitched(ctx, r)
+		if !errors.Is(err, jpeg.ErrNotLossless) && !errors.Is(err, ErrTooLarge) {
+			return f, err
+		}
+	}
 	return d.assemble(ctx, r, read)
+}
+
+// stitched decodes the tiles that touch r as one JPEG, of which only the blocks in r are read.
+// The error is [jpeg.ErrNotLossless] if the tiles do not go together.
+func (d *drawing) stitched(ctx context.Context, r image.Rectangle) (source, error) {
+	b, grown, err := Stitch(ctx, d.s, d.from.level, r, d.o.Marks, StitchOptions{Revision: d.o.Revision, Background: d.o.Background})
+	if err != nil {
+		return source{}, err
+	}
+	head, err := jpeg.ReadHeader(b)
+	if err != nil {
+		return source{}, err
+	}
+	f := source{at: grown.Min, cost: decodeCost(head)}
+	if err := Take(ctx, f.cost+int64(cap(b))); err != nil {
+		return source{}, err
+	}
+	defer Give(ctx, int64(cap(b)))
+	if f.Picture, err = codec.Decode(b, codec.Options{}); err != nil {
+		Give(ctx, f.cost)
+		return source{}, fmt.Errorf("level %d, pixels %v: %w", d.from.level, r, err)
+	}
+	return f, nil
+}
+
+// Lossless returns a view as a JPEG without decoding anything: one that is not scaled and
+// begins with a whole block (MCU). The error is [jpeg.ErrNotLossless] for all others, for
+// those that reach out of the image, and as [Stitch] describes.
+func Lossless(ctx context.Context, s *slide.Slide, v View, o Options) ([]byte, error) {
+	if err := v.check(s); err != nil {
+		return nil, err
+	}
+	d := newDrawing(s, v, o)
+	if err := d.choose(); err != nil {
+		return nil, err
+	}
+	const block = 8 // the smallest, in pixels
+	at := image.Pt(int(d.x.at), int(d.y.at))
+	r := image.Rect(0, 0, v.Width, v.Height).Add(at)
+	if d.from.level < 0 || d.from.reduction != 1 || !d.x.unscaled() || !d.y.unscaled() || at.X%block != 0 || at.Y%block != 0 || !r.In(d.from.valid) {
+		return nil, jpeg.ErrNotLossless
+	}
+	b, grown, err := Stitch(ctx, s, d.from.level, r, o.Marks, StitchOptions{Revision: o.Revision, Background: o.Background})
+	if err == nil && grown != r {
+		err = jpeg.ErrNotLossless
+	}
+	return b, err
 }
 
 // assemble copies the tiles that touch r to one picture.

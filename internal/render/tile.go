@@ -21,6 +21,13 @@ type Options struct {
 	// MaxRead limits the pixels that [Draw] reads, beyond which its error is [ErrTooMuch]; 0
 	// for no limit.
 	MaxRead int
+	// Revision identifies the contents of the slide in the caches, which may be nil.
+	Revision  string
+	Marks     *MarksCache
+	Overviews *Overviews
+	// Current reports whether the slide still has that revision; nil if it always has. What
+	// was read after that must not be kept.
+	Current func() bool
 }
 
 // Tile returns tile x,y of zoom level z as a JPEG of level 0's tile size.
