@@ -101,12 +101,12 @@ func TestThumbnail(t *testing.T) {
 		{5000, 5000, image.Pt(400, 300)},
 	}
 	for _, tt := range tests {
-		p, err := thumbnail(context.Background(), s, tt.maxW, tt.maxH, rust)
+		p, err := thumbnail(context.Background(), s, tt.maxW, tt.maxH, Options{Background: rust})
 		if err != nil {
 			t.Fatalf("%d×%d: %v", tt.maxW, tt.maxH, err)
 		}
 		checkPixels(t, p.RGBA(), areas(full, tt.want.X, tt.want.Y), 6)
-		b, err := Thumbnail(context.Background(), s, tt.maxW, tt.maxH, rust)
+		b, err := Thumbnail(context.Background(), s, tt.maxW, tt.maxH, Options{Background: rust})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestThumbnail(t *testing.T) {
 			t.Errorf("%d×%d: a JPEG of %d×%d, error %v", tt.maxW, tt.maxH, h.Width, h.Height, err)
 		}
 	}
-	if _, err := Thumbnail(context.Background(), s, 0, 10, rust); err == nil {
+	if _, err := Thumbnail(context.Background(), s, 0, 10, Options{}); err == nil {
 		t.Error("no width: no error")
 	}
 }
@@ -128,7 +128,7 @@ func TestThumbnailSparse(t *testing.T) {
 	level := testLevel{picture: plain(256, 128, blue), tile: 64, raw: true}
 	level.skip = func(c, r int) bool { return c < 2 }
 	s := openSlide(t, nil, level)
-	got, err := thumbnail(context.Background(), s, 16, 16, rust)
+	got, err := thumbnail(context.Background(), s, 16, 16, Options{Background: rust})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +144,13 @@ func TestThumbnailSparse(t *testing.T) {
 func TestThumbnailDamage(t *testing.T) {
 	level := testLevel{picture: ramps(256, 128), tile: 64}
 	level.damage = func(c, r int) bool { return c == 3 && r == 1 }
-	if b, err := Thumbnail(context.Background(), openSlide(t, nil, level), 100, 100, rust); err == nil {
+	if b, err := Thumbnail(context.Background(), openSlide(t, nil, level), 100, 100, Options{}); err == nil {
 		t.Errorf("%d bytes and no error", len(b))
 	}
 	level.damage = nil
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Thumbnail(ctx, openSlide(t, nil, level), 100, 100, rust); !errors.Is(err, context.Canceled) {
+	if _, err := Thumbnail(ctx, openSlide(t, nil, level), 100, 100, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }

@@ -240,7 +240,7 @@ func TestThumbnailOfALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Levels, s.Zooms = s.Levels[:1], s.Zooms[30:]
-	if _, err := Thumbnail(t.Context(), s, 256, 256, white); !errors.Is(err, ErrTooLarge) {
+	if _, err := Thumbnail(t.Context(), s, 256, 256, Options{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, ErrTooLarge)
 	}
 }

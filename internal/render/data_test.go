@@ -90,7 +90,7 @@ func checkSlide(t *testing.T, s *slide.Slide) {
 			}
 		}
 	}
-	if _, err := Thumbnail(ctx, s, 256, 256, white); err != nil {
+	if _, err := Thumbnail(ctx, s, 256, 256, Options{}); err != nil {
 		t.Errorf("thumbnail: %v", err)
 	}
 	if _, err := Preview(ctx, s, 100); err != nil {

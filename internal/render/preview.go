@@ -41,7 +41,7 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 		return nil, err
 	}
 	if label == nil && macro == nil {
-		p, err := thumbnail(ctx, s, maxAspect*height, height, white)
+		p, err := thumbnail(ctx, s, maxAspect*height, height, Options{})
 		if err != nil {
 			return nil, err
 		}

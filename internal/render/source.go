@@ -291,30 +291,6 @@ func (d *drawing) stitched(ctx context.Context, r image.Rectangle) (source, erro
 	return f, nil
 }
 
-// Lossless returns a view as a JPEG without decoding anything: one that is not scaled and
-// begins with a whole block (MCU). The error is [jpeg.ErrNotLossless] for all others, for
-// those that reach out of the image, and as [Stitch] describes.
-func Lossless(ctx context.Context, s *slide.Slide, v View, o Options) ([]byte, error) {
-	if err := v.check(s); err != nil {
-		return nil, err
-	}
-	d := newDrawing(s, v, o)
-	if err := d.choose(); err != nil {
-		return nil, err
-	}
-	const block = 8 // the smallest, in pixels
-	at := image.Pt(int(d.x.at), int(d.y.at))
-	r := image.Rect(0, 0, v.Width, v.Height).Add(at)
-	if d.from.level < 0 || d.from.reduction != 1 || !d.x.unscaled() || !d.y.unscaled() || at.X%block != 0 || at.Y%block != 0 || !r.In(d.from.valid) {
-		return nil, jpeg.ErrNotLossless
-	}
-	b, grown, err := Stitch(ctx, s, d.from.level, r, o.Marks, StitchOptions{Revision: o.Revision, Background: o.Background})
-	if err == nil && grown != r {
-		err = jpeg.ErrNotLossless
-	}
-	return b, err
-}
-
 // assemble copies the tiles that touch r to one picture.
 func (d *drawing) assemble(ctx context.Context, r image.Rectangle, read func(ctx context.Context, x, y int, r image.Rectangle) (source, error)) (source, error) {
 	a := assembly{r: r, background: d.o.Background}

@@ -38,9 +38,10 @@ type Options struct {
 	Quality int           // of JPEGs, 1 to 100; 85 if 0
 	// Memory limits the memory of all images being rendered; nil for no limit.
 	Memory *render.Budget
-	// Marks is the size in bytes of the cache that makes it cheap to answer with stored
-	// pixels without decoding them; 24 MB if 0. See [render.MarksCache].
-	Marks int64
+	// Kept limits the memory in bytes for what of slides is kept to render further images
+	// of them, apart from Memory: small levels, decoded, and where blocks begin in tiles; 88
+	// MiB if 0.
+	Kept int64
 }
 
 // A Renderer renders images or returns them from its cache. It is safe for concurrent
@@ -52,12 +53,14 @@ type Renderer struct {
 	workers chan struct{}
 	large   chan struct{} // workers that render large images
 	waiting atomic.Int64
-	mu      sync.Mutex
-	flights map[string]*flight
+	// marks and overviews are what of slides is kept in memory.
+	marks     *render.MarksCache
+	overviews *render.Overviews
+	mu        sync.Mutex
+	flights   map[string]*flight
 	// stores has, by id, a [tile.Overdue] of the images of each store that have lost
 	// their worker and are still being rendered.
 	stores sync.Map
-	marks  *render.MarksCache
 }
 
 // A flight is an image that is being rendered or waits for a worker.
@@ -69,6 +72,9 @@ type flight struct {
 	callers int                // that wait for it; under the mu of the renderer
 	stop    context.CancelFunc // when no caller is left
 }
+
+// keptBytes is the default of [Options.Kept].
+const keptBytes = 88 << 20
 
 // New returns a renderer.
 func New(o Options) *Renderer {
@@ -87,11 +93,13 @@ func New(o Options) *Renderer {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	if o.Marks == 0 {
-		o.Marks = 24 << 20
+	if o.Kept == 0 {
+		o.Kept = keptBytes
 	}
+	marks := o.Kept / 4
 	return &Renderer{
-		o: o, marks: render.NewMarksCache(o.Marks), workers: make(chan struct{}, o.Workers), large: make(chan struct{}, max(o.Workers/2, 1)), flights: map[string]*flight{},
+		marks: render.NewMarksCache(marks), overviews: render.NewOverviews(o.Kept - marks),
+		o: o, workers: make(chan struct{}, o.Workers), large: make(chan struct{}, max(o.Workers/2, 1)), flights: map[string]*flight{},
 	}
 }
 
@@ -113,7 +121,9 @@ func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, erro
 func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
 	return k.cached(ctx, key, lease, large, func(ctx context.Context) ([]byte, error) {
-		return render.Thumbnail(ctx, s, width, height, back)
+		return render.Thumbnail(ctx, s, width, height, render.Options{
+			Background: back, Revision: revision, Marks: k.marks, Overviews: k.overviews, Current: lease.Current,
+		})
 	})
 }
 
@@ -213,7 +223,7 @@ const regionPixels = 32 << 20
 // Region renders a part of a slide. Only JPEGs of the entire slide are cached, as there are
 // too many other regions. The error may also be [ErrTooMuch].
 func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
-	if !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG {
+	if r.plain() {
 		if b, err := k.storedView(ctx, &m, r.View); b != nil || err != nil {
 			return b, err
 		}
@@ -226,6 +236,11 @@ func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) (
 	})
 	defer f.stop()
 	return f.wait(ctx)
+}
+
+// plain reports whether a region is a JPEG in colour, and upright.
+func (r *Region) plain() bool {
+	return !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG && r.Table == nil
 }
 
 // shows reports whether a region is the entire slide.
@@ -253,19 +268,19 @@ func (r *Region) size() size {
 func (k *Renderer) options(m *tile.RenderRequest) render.Options {
 	return render.Options{
 		Quality: k.o.Quality, Background: m.Background, MaxRead: regionPixels,
+		Revision: m.Revision, Marks: k.marks, Overviews: k.overviews, Current: m.Current,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, m, z, x, y) },
 	}
 }
 
 // region renders a part of a slide.
 func (k *Renderer) region(ctx context.Context, m *tile.RenderRequest, r Region) ([]byte, error) {
-	plain := !r.Mirror && r.Turn == 0 && !r.Gray && !r.Bitonal && !r.PNG && r.Table == nil
-	r.FullChroma = !plain
+	r.FullChroma = !r.plain()
 	p, err := render.Draw(ctx, m.Slide, r.View, k.options(m))
 	if err != nil {
 		return nil, err
 	}
-	if plain {
+	if r.plain() {
 		defer render.DiscardPicture(ctx, p)
 		return render.EncodePicture(p, k.o.Quality)
 	}
@@ -412,7 +427,9 @@ func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	case !m.Part.Empty():
 		return k.part(ctx, m)
 	case m.Shrink:
-		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Background)
+		o := k.options(m)
+		o.MaxRead = 0
+		return render.Scaled(ctx, m.Slide, m.Width, m.Height, o)
 	case m.Width != 0:
 		return k.edge(ctx, m)
 	case m.Zoom < 0:

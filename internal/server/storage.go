@@ -44,8 +44,11 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	}
 	d.sources = &source.Pool{Indexes: filepath.Join(o.DataDir, "dumps")}
 	d.memory = limit.LimitMemory(o.Memory)
-	d.decode = render.NewBudget(d.memory.Limit() / 3)
-	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
+	// A third of the memory is for images. A little of it is for what is kept of slides.
+	share := d.memory.Limit() / 3
+	kept := min(share/8, 88<<20)
+	d.decode = render.NewBudget(share - kept)
+	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode, Kept: kept})
 	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
 	t.Render, t.Convert, t.Blank, t.Log = d.renderer.Tile, d.renderer.Convert, render.Blank, o.Log
 	t.MaxBytes, t.MaxFiles = o.Cache.OpenBytes, o.Cache.OpenSlides
