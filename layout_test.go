@@ -88,7 +88,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/etag internal/httperr", ""},
 	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
-	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth internal/slideatlas test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +

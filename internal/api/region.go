@@ -45,9 +45,6 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return regionRefused(err)
 	}
-	if req.Format == region.TIFF {
-		return errRegionTIFF
-	}
 	v := r.URL.Query().Get("v")
 	if v != "" && v != im.File.Revision {
 		return explained(tile.ErrOldRevision)
@@ -74,10 +71,11 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := &drawing{renderer: a.Renderer, image: im, bands: region.NewBands(plan, false, 0), format: req.Format, quality: req.Quality, colours: c}
 	d.header = func(h http.Header) { describeRegion(h, plan) }
+	if req.Format == region.TIFF {
+		return a.cutout(w, r, d, plan, answer)
+	}
 	return d.send(w, r, answer)
 }
-
-var errRegionTIFF = &httperr.Error{Status: http.StatusNotImplemented, Detail: "This server cannot write cut-outs as TIFF yet: use format=png, which has the same pixels."}
 
 // regionRefused returns the answer to a request that is not valid.
 func regionRefused(err error) error {
@@ -141,14 +139,14 @@ func (a regionAPI) routes() []route {
 		intParam("query", "level", "Stored level, 0 the largest: the result has width and height pixels of it, from the one that covers x, y on."),
 		number("mpp", "Micrometres for each pixel of the result, with w and h, or width and height."),
 		number("magnification", "Magnification of the result, such as 20, with w and h, or width and height."),
-		choice("format", "jpeg if absent. raw is 8-bit RGB, rows without padding.", "jpeg", "png", "raw"),
+		choice("format", "jpeg if absent. raw is 8-bit RGB, rows without padding. tiff is a lossless cut-out, grown to whole blocks, with its pyramid: see X-Region-Box.", "jpeg", "png", "tiff", "raw"),
 		intParam("query", "quality", "Of a JPEG, 1 to 100."),
 		choice("fill", "What becomes of a region that reaches out of the image: filled with the background colour if absent, or cut.", "background", "clip"),
 	)
 	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 	ok := &huma.Response{Description: "The region, with ETag and Cache-Control.", Content: map[string]*huma.MediaType{}, Headers: map[string]*huma.Header{}}
-	for _, format := range []region.Format{region.JPEG, region.PNG, region.Raw} {
-		ok.Content[contentTypes[format]] = binary
+	for _, contentType := range contentTypes {
+		ok.Content[contentType] = binary
 	}
 	for name, doc := range map[string]string{
 		"X-Region-Width": "Width of the result in pixels.", "X-Region-Height": "Height of the result in pixels.",
@@ -160,6 +158,6 @@ func (a regionAPI) routes() []route {
 	op.Responses["200"] = ok
 	op.Responses["400"] = problemAnswer("A parameter is unknown, invalid or contradicts another one, or the region is outside of the image: see detail.")
 	op.Responses["413"] = problemAnswer(fmt.Sprintf("The result has more than %s pixels a side, or needs more memory than the server has.", strings.Replace(strconv.Itoa(region.MaxSide), "16", "16,", 1)))
-	op.Responses["422"] = problemAnswer("The colour profile of the slide cannot be used.")
+	op.Responses["422"] = problemAnswer("The colour profile of the slide cannot be used, or the slide is not stored in a way that allows a lossless cut-out.")
 	return []route{{path: regionPath, handle: a.region, op: op}}
 }

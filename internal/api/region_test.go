@@ -17,6 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // pixelsOf decodes a picture.
@@ -224,7 +225,7 @@ func TestRegionRefused(t *testing.T) {
 		"x=-9e7&y=-9e7&w=1e8&h=1e8&width=64": {0, ""},
 	} {
 		a := st.get("/api/v1/images/" + id + "/region?" + query)
-		if want.status == 0 { // drawn or refused, and at once
+		if want.status == 0 { // rendered or refused, and at once
 			if a.status >= 500 {
 				t.Errorf("%s: %d %s", query, a.status, a.body)
 			}
@@ -281,5 +282,40 @@ func TestLargeRegion(t *testing.T) {
 	}
 	if a := st.ask("HEAD", fmt.Sprintf("%sx=-1000&y=-1300&w=%d&h=%d&format=raw", at, w, h), ""); a.status != 200 || a.header.Get("Content-Length") != strconv.Itoa(3*w*h) {
 		t.Errorf("HEAD: %d %v", a.status, a.header)
+	}
+}
+
+// TestRegionTIFF cuts out a part: its pixels are those of the slide, and the box says where it
+// lies.
+func TestRegionTIFF(t *testing.T) {
+	st := newSite(t)
+	id := st.generic(synth.Generic{Width: 700, Height: 500, TileW: 128, TileH: 128})
+	whole := st.assembled(id, 700, 500, 128)
+	path := "/api/v1/images/" + id + "/region?x=100&y=90&w=333&h=222&format=tiff"
+	a := st.get(path)
+	if a.status != 200 || a.header.Get("Content-Type") != "image/tiff" || a.header.Get("X-Region-Box") != "96,80,352,240" || a.header.Get("Content-Length") != strconv.Itoa(len(a.body)) {
+		t.Fatalf("%d %v %.200s", a.status, a.header, a.body)
+	}
+	s, err := slide.Open(bytes.NewReader(a.body), int64(len(a.body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := s.Levels[0]; l.Width != 352 || l.Height != 240 {
+		t.Errorf("%d×%d pixels", l.Width, l.Height)
+	}
+	b, err := s.AppendTile(nil, 0, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := codec.DecodeRGBA(b, codec.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inner = 16 // within one tile of the slide, where no other chroma is blended
+	if d := far(cropped(whole, 96, 80, inner, inner), cropped(img, 0, 0, inner, inner)); d != 0 {
+		t.Errorf("the first pixels are %v away", d)
+	}
+	if a := st.get(path, "If-None-Match", a.header.Get("Etag")); a.status != 304 {
+		t.Errorf("with its ETag: %d", a.status)
 	}
 }

@@ -38,3 +38,10 @@ func (k *Renderer) Draw(ctx context.Context, m tile.RenderRequest, v render.View
 	defer f.stop()
 	return f.wait(ctx)
 }
+
+// Work calls f on a worker for large images, under the same limits as [Renderer.Draw].
+func (k *Renderer) Work(ctx context.Context, lease tile.Lease, f func(ctx context.Context) ([]byte, error)) ([]byte, error) {
+	fl := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) { return k.work(ctx, lease.Store, large, f) })
+	defer fl.stop()
+	return fl.wait(ctx)
+}
