@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/codec"
 )
 
 // openSlideRegion returns the pixels of OpenSlide's read_region on white.
@@ -62,6 +64,10 @@ func rawRegion(t *testing.T, s *running, path string) *image.RGBA {
 // differ by what two decoders of JPEG may differ, which is nothing if both are libjpeg-turbo.
 func TestRegions(t *testing.T) {
 	t.Parallel()
+	most := 4 // Go's image/jpeg rounds differently
+	if codec.Native() {
+		most = 0
+	}
 	data := newCatalog(t)
 	s, _ := serving(t, map[string]*slideFile{"philips.tiff": philips, "plain.tiff": plain}, "--data", data)
 	ts := beside(t, data)
@@ -75,7 +81,7 @@ func TestRegions(t *testing.T) {
 			want := openSlideRegion(t, f.file(t), r.x, r.y, r.level, r.w, r.h)
 			path := fmt.Sprintf("%sx=%d&y=%d&level=%d&width=%d&height=%d", at, r.x, r.y, r.level, r.w, r.h)
 			got := rawRegion(t, s, path)
-			if worst := largest(want, got); worst > 2 {
+			if worst := largest(want, got); worst > most {
 				t.Errorf("%s %+v: a sample differs by %d from OpenSlide's", name, r, worst)
 			}
 			if other := rawRegion(t, ts, path); !bytes.Equal(other.Pix, got.Pix) {
