@@ -78,7 +78,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
-	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/render internal/tile", ""},
+	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/planes internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/icc internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/region", "", "github.com/klauspost/compress"},

@@ -65,9 +65,10 @@ func DecodeRGBA(data []byte, o Options) (*image.RGBA, error) {
 	return img, nil
 }
 
-// Encode returns p as a baseline JPEG (JFIF) without other metadata. Gray and YCbCr keep
-// their planes; RGB becomes YCbCr with chroma of half the width and height (4:2:0). Quality
-// is 1 to 100.
+// Encode returns p as a baseline JPEG (JFIF) without other metadata. With libjpeg-turbo gray
+// and YCbCr keep their planes, and RGB becomes YCbCr with chroma of half the width and height
+// (4:2:0). Go's encoder knows only 4:2:0, so other chroma is scaled to that. Quality is 1 to
+// 100.
 func Encode(p *planes.Picture, quality int) ([]byte, error) {
 	if err := checkEncode(p.Width, p.Height, quality); err != nil {
 		return nil, err
