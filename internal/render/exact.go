@@ -29,7 +29,7 @@ func (d *drawing) copyTiles(ctx context.Context) (*planes.Picture, error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		img, err := d.stored(ctx, d.from.level, x, y)
+		img, err := d.exactTile(ctx, x, y)
 		if errors.Is(err, slide.ErrEmptyTile) {
 			return nil
 		}
@@ -46,6 +46,26 @@ func (d *drawing) copyTiles(ctx context.Context) (*planes.Picture, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// exactTile returns a tile as a decoder of its JPEG gives it, except that no chroma of the
+// padding is blended with that of the last column and row: it would show as a fringe.
+func (d *drawing) exactTile(ctx context.Context, x, y int) (*image.RGBA, error) {
+	if l := &d.s.Levels[d.from.level]; l.Layout.Codec != slide.JPEG || d.from.complete(x, y) {
+		return d.stored(ctx, d.from.level, x, y)
+	}
+	f, err := d.decoded(ctx, x, y, d.from.tile(x, y))
+	if errors.Is(err, errMixed) {
+		return d.stored(ctx, d.from.level, x, y)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.release(ctx)
+	if err := Take(ctx, pictureCost(f.Width, f.Height)); err != nil {
+		return nil, err
+	}
+	return f.Part(image.Rectangle{Max: d.from.image.Sub(f.at).Max}).RGBA(), nil
 }
 
 // copyRGB copies the pixels r of a level from a tile that begins at tile into a picture that
