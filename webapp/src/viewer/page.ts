@@ -89,7 +89,7 @@ class SlidePage {
   private readonly rotationButton = iconButton("rotateRight", t.viewer.rotate, () => this.togglePopover("rotation"), { "data-testid": "rotation-button" });
   private readonly measureButton = iconButton("ruler", t.measure.title, () => void this.openMeasuring(), { "data-testid": "measure-button" });
   private readonly adjustButton = iconButton("sliders", t.adjust.title, () => this.togglePopover("adjust"), { "data-testid": "adjust-button" });
-  private readonly colorsButton = iconButton("palette", t.colors.scanned, () => void this.toggleColors(), { hidden: true, "data-testid": "colors-button" });
+  private readonly colorsButton = iconButton("palette", t.colors.correct, () => void this.toggleColors(), { hidden: true, "data-testid": "colors-button" });
   private readonly popovers: Record<Popover, { element: HTMLElement | null; button: HTMLButtonElement }> = {
     rotation: { element: null, button: this.rotationButton },
     measure: { element: null, button: this.measureButton },
@@ -279,7 +279,7 @@ class SlidePage {
 
   private async toggleColors(on = !this.colors.corrected): Promise<void> {
     await this.colors.set(on).catch((err: unknown) => this.colorsFailed(err));
-    announce(this.colorsButton.title);
+    announce(this.colors.corrected ? t.colors.corrected : t.colors.scanned);
   }
 
   private colorsFailed(err: unknown): void {
@@ -288,7 +288,7 @@ class SlidePage {
 
   private colorsChanged(): void {
     const { profile, corrected } = this.colors;
-    const label = corrected ? t.colors.corrected : t.colors.scanned;
+    const label = corrected ? t.colors.corrected : t.colors.correct;
     this.colorsButton.hidden = !profile;
     this.colorsButton.dataset.active = String(corrected);
     this.colorsButton.setAttribute("aria-pressed", String(corrected));

@@ -128,7 +128,7 @@ test("corrects colours when told to, and says so in the address", async () => {
   });
   await eventually(() => expect(page.getByTestId("scale-bar").dataset.micrometres).toBe("100"));
   expect(button.getAttribute("aria-pressed")).toBe("false");
-  expect(button.title).toBe("Colours as scanned · Scanner 7");
+  expect(button.title).toBe("Correct colours with the profile of the scanner · Scanner 7");
   expect(asked).toEqual([]); // nothing is loaded unasked
   button.click();
   await eventually(() => expect(button.getAttribute("aria-pressed")).toBe("true"));
