@@ -114,6 +114,7 @@ var runnable = []struct {
 	{"docs/formats.md", "ptiffstore inspect slide.tiff", nil},
 	{"docs/convert.md", "ptiffstore convert scan.png", []string{"slide.tiff", "scan.tiff", "PNG of", "# PNG of"}},
 	{"docs/convert.md", "ptiffstore task submit convert_image", nil},
+	{"docs/cutouts.md", "ptiffstore crop slide.tiff", []string{"688,496,624,464:", "# 688,496,624,464:"}},
 	{"docs/dicom.md", "ptiffstore dicom export", nil},
 	{"docs/stores-and-sync.md", "ptiffstore store add /archive --managed", []string{"ptiffstore store add /archive --managed --incoming", "# the same store"}},
 	{"docs/upload.md", "ptiffstore upload *.tiff", nil},

@@ -19,6 +19,9 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
+// white is the background where the scanner skipped a tile.
+var white = color.RGBA{255, 255, 255, 255}
+
 // openSlide opens the slide in the file at path. Its errors have the exit code [exitFile]
 // if the file itself is at fault.
 func openSlide(path string) (*slide.Slide, *os.File, error) {
@@ -105,10 +108,9 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 	if z := s.Zooms[c.Z]; c.X < 0 || c.Y < 0 || c.X >= z.Columns || c.Y >= z.Rows {
 		return fmt.Errorf("zoom %d has %d columns and %d rows", c.Z, z.Columns, z.Rows)
 	}
-	back := color.RGBA{255, 255, 255, 255}
-	b, err := render.Tile(ctx, s, c.Z, c.X, c.Y, render.Options{Background: back})
+	b, err := render.Tile(ctx, s, c.Z, c.X, c.Y, render.Options{Background: white})
 	if errors.Is(err, slide.ErrEmptyTile) {
-		b, err = render.Blank(s.Levels[0].TileWidth, s.Levels[0].TileHeight, back)
+		b, err = render.Blank(s.Levels[0].TileWidth, s.Levels[0].TileHeight, white)
 	}
 	if err != nil {
 		return pictureError(c.File, err)

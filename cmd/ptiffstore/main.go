@@ -67,6 +67,7 @@ type program struct {
 
 	Associated associatedCmd `cmd:"" group:"files" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
 	Convert    convertCmd    `cmd:"" group:"files" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`
+	Crop       cropCmd       `cmd:"" group:"files" help:"Write a part of a slide file as a lossless TIFF, or as a PNG or JPEG."`
 	DICOM      dicomCmd      `cmd:"" name:"dicom" group:"files" help:"Write a slide file as DICOM objects."`
 	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or why it is not valid."`
 	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`
