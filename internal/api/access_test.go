@@ -313,7 +313,7 @@ var accessTable = []struct {
 	{"GET /tileat/{store}/{image}", "/tileat/{store}/{image}?x=1&y=1", "", ownTiles},
 	{"GET /tileat/{store}/{image}", "/tileat/{store}/{name}?x=1&y=1", "", labels},
 	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{image}/a.png?bounds=[0,9,0,9]", "", ownTiles},
-	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{image}/a.svs?bounds=[0,9,0,9]", "", ownTiles.with(501)},
+	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{image}/a.svs?bounds=[0,9,0,9]", "", ownTiles},
 	{"GET /cutout/{store}/{image}/{name}", "/cutout/{store}/{name}/a.jpg?bounds=[0,9,0,9]", "", labels},
 	{"GET /ptiff-viewer", "/ptiff-viewer?image={name}", "", statuses{401, 403, 404, 404, 404, 403}}, // by way of the page
 	{"GET /apiv1/databases", "/apiv1/databases", "", loggedIn},

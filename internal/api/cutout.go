@@ -10,18 +10,21 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/region"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// maxCutout limits the width and height of a cutout, in pixels.
+// maxCutout limits the width and height of a rendered cutout, in pixels. Those without loss
+// have the limit of regions.
 const maxCutout = 4096
 
-// cutoutTypes are the media types of cutouts by the suffix of the name. Those that can't be
-// made yet are "".
-var cutoutTypes = map[string]string{"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "", "tiff": "", "svs": ""}
+// cutoutTypes are the media types of cutouts by the suffix of the name.
+var cutoutTypes = map[string]string{
+	"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "tiff": "image/tiff", "svs": "image/tiff",
+}
 
 // cutout answers with a region of level 0, in the coordinates that SlideAtlas's viewer shows.
 func (a slideatlasAPI) cutout(w http.ResponseWriter, r *http.Request) error {
@@ -32,13 +35,14 @@ func (a slideatlasAPI) cutout(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	kind := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
 	contentType, ok := cutoutTypes[kind]
-	switch {
-	case !ok:
-		return &httperr.Error{Status: http.StatusNotFound, Detail: "The name of a cutout ends with .png or .jpg."}
-	case contentType == "":
-		return &httperr.Error{Status: http.StatusNotImplemented, Detail: "This server cannot write cutouts as TIFF or SVS yet: use .png or .jpg."}
+	if !ok {
+		return &httperr.Error{Status: http.StatusNotFound, Detail: "The name of a cutout ends with .png, .jpg, .tif or .svs."}
 	}
-	bounds, err := cutoutBounds(r.URL.Query().Get("bounds"))
+	lossless, most := contentType == "image/tiff", maxCutout
+	if lossless {
+		most = region.MaxSide
+	}
+	bounds, err := cutoutBounds(r.URL.Query().Get("bounds"), most)
 	if err != nil {
 		return err
 	}
@@ -58,26 +62,38 @@ func (a slideatlasAPI) cutout(w http.ResponseWriter, r *http.Request) error {
 		ETag:      fmt.Sprintf(`"%s-cutout-%d-%d-%d-%d-%s"`, f.Revision, bounds[0], bounds[1], bounds[2], bounds[3], contentType[len("image/"):]),
 		Immutable: v != "", Public: f.Store.Public && !private,
 	}
+	if lossless {
+		d := &drawing{renderer: a.Renderer, image: im, format: region.TIFF}
+		err = regionAPI(a).cutout(w, r, d, part, "cutout."+kind, answer)
+		if errors.Is(err, errNotLossless) {
+			return errCutoutStored
+		}
+		return err
+	}
 	err = answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		w.Header().Set("Content-Disposition", `attachment; filename="cutout.`+kind+`"`)
 		return a.Renderer.Region(r.Context(), tile.RenderRequest{Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease},
 			rendercache.Region{View: render.ViewOf(part, part.Dx(), part.Dy()), PNG: kind == "png"})
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {
-		return errCutoutSize
+		return cutoutSize(maxCutout)
 	}
 	return err
 }
 
 var (
 	errCutoutBounds = &httperr.Error{Status: http.StatusBadRequest, Detail: "bounds is a list of four numbers of pixels of the largest level: [x0,x1,y0,y1], x0 below x1 and y0 below y1."}
-	errCutoutSize   = &httperr.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("A cutout has at most %d pixels in each direction.", maxCutout)}
 	errCutoutPlace  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The bounds are outside of the image."}
+	errCutoutStored = &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The image is not stored in a way that allows a cutout without loss: use .png, which has the same pixels."}
 )
 
-// cutoutBounds parses the parameter bounds: [x0,x1,y0,y1]. Fractions are dropped, as in
-// SlideAtlas.
-func cutoutBounds(text string) (b [4]int, err error) {
+func cutoutSize(most int) error {
+	return &httperr.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("A cutout of this kind has at most %d pixels in each direction.", most)}
+}
+
+// cutoutBounds parses the parameter bounds: [x0,x1,y0,y1], which are at most that far apart.
+// Fractions are dropped, as in SlideAtlas.
+func cutoutBounds(text string, apart int) (b [4]int, err error) {
 	const most = 1 << 30 // larger than any slide
 	var list []float64
 	if len(text) > 200 || json.Unmarshal([]byte(text), &list) != nil || len(list) != len(b) {
@@ -92,8 +108,8 @@ func cutoutBounds(text string) (b [4]int, err error) {
 	switch {
 	case b[0] >= b[1] || b[2] >= b[3]:
 		return b, errCutoutBounds
-	case b[1]-b[0] > maxCutout || b[3]-b[2] > maxCutout:
-		return b, errCutoutSize
+	case b[1]-b[0] > apart || b[3]-b[2] > apart:
+		return b, cutoutSize(apart)
 	}
 	return b, nil
 }

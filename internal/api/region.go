@@ -72,7 +72,7 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 	d := &drawing{renderer: a.Renderer, image: im, bands: region.NewBands(plan, false, 0), format: req.Format, quality: req.Quality, colours: c}
 	d.header = func(h http.Header) { describeRegion(h, plan) }
 	if req.Format == region.TIFF {
-		return a.cutout(w, r, d, plan, answer)
+		return a.cutout(w, r, d, plan.Inside.Outer(), "region.tiff", answer)
 	}
 	return d.send(w, r, answer)
 }

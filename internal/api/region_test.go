@@ -296,12 +296,25 @@ func TestRegionTIFF(t *testing.T) {
 	if a.status != 200 || a.header.Get("Content-Type") != "image/tiff" || a.header.Get("X-Region-Box") != "96,80,352,240" || a.header.Get("Content-Length") != strconv.Itoa(len(a.body)) {
 		t.Fatalf("%d %v %.200s", a.status, a.header, a.body)
 	}
-	s, err := slide.Open(bytes.NewReader(a.body), int64(len(a.body)))
+	img := firstTile(t, a.body, 352, 240)
+	const inner = 16 // within one tile of the slide, where no other chroma is blended
+	if d := far(cropped(whole, 96, 80, inner, inner), cropped(img, 0, 0, inner, inner)); d != 0 {
+		t.Errorf("the first pixels are %v away", d)
+	}
+	if a := st.get(path, "If-None-Match", a.header.Get("Etag")); a.status != 304 {
+		t.Errorf("with its ETag: %d", a.status)
+	}
+}
+
+// firstTile returns the first tile of a TIFF, whose largest level must have that size.
+func firstTile(t *testing.T, file []byte, width, height int) *image.RGBA {
+	t.Helper()
+	s, err := slide.Open(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := s.Levels[0]; l.Width != 352 || l.Height != 240 {
-		t.Errorf("%d×%d pixels", l.Width, l.Height)
+	if l := s.Levels[0]; l.Width != width || l.Height != height {
+		t.Errorf("%d×%d pixels, want %d×%d", l.Width, l.Height, width, height)
 	}
 	b, err := s.AppendTile(nil, 0, 0, 0)
 	if err != nil {
@@ -311,11 +324,5 @@ func TestRegionTIFF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const inner = 16 // within one tile of the slide, where no other chroma is blended
-	if d := far(cropped(whole, 96, 80, inner, inner), cropped(img, 0, 0, inner, inner)); d != 0 {
-		t.Errorf("the first pixels are %v away", d)
-	}
-	if a := st.get(path, "If-None-Match", a.header.Get("Etag")); a.status != 304 {
-		t.Errorf("with its ETag: %d", a.status)
-	}
+	return img
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	pixels "image"
 	"io"
 	"net/http"
 	"os"
@@ -19,10 +20,10 @@ import (
 
 var errNotLossless = &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The image is not stored in a way that allows a lossless cut-out: use format=png, which has the same pixels."}
 
-// cutout answers with a lossless cut-out as TIFF. It is written to a temporary file first, so
+// cutout answers with a lossless cut-out of a part as TIFF, under a name for the download. It is written to a temporary file first, so
 // that neither a worker nor an open slide waits for the client, and a file that changes
 // meanwhile is an error.
-func (a regionAPI) cutout(w http.ResponseWriter, r *http.Request, d *drawing, plan *region.Plan, answer tile.Answer) error {
+func (a regionAPI) cutout(w http.ResponseWriter, r *http.Request, d *drawing, part pixels.Rectangle, name string, answer tile.Answer) error {
 	if done, err := d.unchanged(w, r, answer); done || err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (a regionAPI) cutout(w http.ResponseWriter, r *http.Request, d *drawing, pl
 	}
 	var c *cutout.Cutout
 	err = d.image.View(r.Context(), func(s *slide.Slide, lease tile.Lease) (err error) {
-		c, err = a.cutFrom(r.Context(), &d.image.File, s, lease, plan, file)
+		c, err = a.cutFrom(r.Context(), &d.image.File, s, lease, part, file)
 		return err
 	})
 	if errors.Is(err, jpeg.ErrNotLossless) {
@@ -52,7 +53,7 @@ func (a regionAPI) cutout(w http.ResponseWriter, r *http.Request, d *drawing, pl
 	d.head(w, answer)
 	h := w.Header()
 	h.Set("Content-Length", strconv.FormatInt(c.Size(), 10))
-	h.Set("Content-Disposition", `attachment; filename="region.tiff"`)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("X-Region-Box", region.Box{X: float64(c.Box.Min.X), Y: float64(c.Box.Min.Y), W: float64(c.Box.Dx()), H: float64(c.Box.Dy())}.String())
 	h.Set("X-Region-Width", strconv.Itoa(c.Box.Dx()))
 	h.Set("X-Region-Height", strconv.Itoa(c.Box.Dy()))
@@ -60,13 +61,13 @@ func (a regionAPI) cutout(w http.ResponseWriter, r *http.Request, d *drawing, pl
 }
 
 // cutFrom writes the cut-out of a slide to a file, on a worker.
-func (a regionAPI) cutFrom(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease, plan *region.Plan, file *os.File) (*cutout.Cutout, error) {
+func (a regionAPI) cutFrom(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease, part pixels.Rectangle, file *os.File) (*cutout.Cutout, error) {
 	made := make(chan *cutout.Cutout, 1)
 	_, err := a.Renderer.Work(ctx, lease, func(ctx context.Context) ([]byte, error) {
 		if err := file.Truncate(0); err != nil { // it is written again if the slide has moved
 			return nil, err
 		}
-		c, err := cutout.New(ctx, s, plan.Inside.Outer(), cutout.Options{Revision: f.Revision, Background: f.Store.Background, Quality: a.Renderer.Quality()})
+		c, err := cutout.New(ctx, s, part, cutout.Options{Revision: f.Revision, Background: f.Store.Background, Quality: a.Renderer.Quality()})
 		if err != nil {
 			return nil, err
 		}

@@ -19,10 +19,15 @@ func (a slideatlasAPI) pictureRoutes() []route {
 		intParam("query", "x", "Pixel of the largest level, from 0 at the left."), intParam("query", "y", "Pixel of the largest level, from 0 at the top."),
 		intParam("query", "z", "Zoom level; the largest if absent or -1."))
 	tileAt.Responses["400"] = problemAnswer("A parameter is not a number.")
-	cutout := jpegOp(olderTag, "get-cutout", "Get a region of the largest level", "At most 4096 pixels in each direction. What is outside of the image is left out.", storeParam, keyParam,
-		textParam("path", "name", "Any name that ends with .png or .jpg."), textParam("query", "bounds", "[x0,x1,y0,y1] in pixels. y counts from the bottom of images that were in MongoDB and have the coordinate system Photo."))
+	cutout := jpegOp(olderTag, "get-cutout", "Get a region of the largest level", "PNG and JPEG: at most 4096 pixels in each direction. TIFF: a pyramid with the compressed pixels of the slide, grown to whole blocks, at most 16,384 pixels in each direction; .svs has the same bytes as .tif. What is outside of the image is left out.", storeParam, keyParam,
+		textParam("path", "name", "Any name that ends with .png, .jpg, .tif or .svs."), textParam("query", "bounds", "[x0,x1,y0,y1] in pixels. y counts from the bottom of images that were in MongoDB and have the coordinate system Photo."))
 	cutout.Responses["400"] = problemAnswer("The bounds are invalid, too large or outside of the image.")
-	cutout.Responses["501"] = problemAnswer("The name ends with .tif or .svs.")
+	cutout.Responses["413"] = problemAnswer("The TIFF needs more memory than the server has.")
+	cutout.Responses["422"] = problemAnswer("The name ends with .tif or .svs, and the image is not stored in a way that allows a cutout without loss.")
+	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	for _, contentType := range []string{"image/png", "image/tiff"} {
+		cutout.Responses["200"].Content[contentType] = binary
+	}
 	viewer := jpegOp(olderTag, "get-viewer", "Redirect to the viewer", "", textParam("query", "image", "Id of the image, or the name of its file."))
 	delete(viewer.Responses, "200")
 	delete(viewer.Responses, "304")

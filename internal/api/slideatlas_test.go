@@ -152,9 +152,11 @@ func TestCutout(t *testing.T) {
 		base + "png?bounds=[0,4097,0,9]":                        {400, "4096 pixels"},
 		base + "png?bounds=[600,700,0,9]":                       {400, "outside of the image"},
 		base + "png?bounds=[0,9,0,9]&v=old":                     {404, "revision"},
-		base + "tif?bounds=[0,9,0,9]":                           {501, "TIFF"},
-		base + "svs":                                            {501, "SVS"},
-		base + "gif?bounds=[0,9,0,9]":                           {404, ".png or .jpg"},
+		base + "tif":                                            {400, "list of four numbers"},
+		base + "svs?bounds=[600,700,0,9]":                       {400, "outside of the image"},
+		base + "tif?bounds=[0,16385,0,9]":                       {400, "16384 pixels"},
+		base + "tif?bounds=[0,9,0,9]&v=old":                     {404, "revision"},
+		base + "gif?bounds=[0,9,0,9]":                           {404, ".png, .jpg, .tif or .svs"},
 		"/cutout/" + st.store + "/none/a.png":                   {404, "no such image"},
 		"/cutout/none/" + id + "/a.png":                         {404, "no such image"},
 		"/tileat/" + st.store + "/" + id:                        {400, "x and y"},
@@ -177,6 +179,36 @@ func TestCutout(t *testing.T) {
 	at, tile = st.get("/tileat/"+st.store+"/"+id+"?x=599&y=399&z=1"), st.get("/api/v1/images/"+id+"/tiles/1/1/0")
 	if at.status != 200 || !bytes.Equal(at.body, tile.body) {
 		t.Errorf("the tile at 599, 399, zoom 1: %d, want that of 1/1/0: %d", at.status, tile.status)
+	}
+}
+
+// A cutout as TIFF has the samples of the slide, and no name of it.
+func TestCutoutTIFF(t *testing.T) {
+	st := newSite(t)
+	id := st.generic(synth.Generic{Width: 700, Height: 500, TileW: 128, TileH: 128})
+	whole := st.assembled(id, 700, 500, 128)
+	path := "/cutout/" + st.store + "/" + id + "/" + canary + ".%s?bounds=[100,433,90,312]"
+	a, svs := st.get(fmt.Sprintf(path, "tif")), st.get(fmt.Sprintf(path, "svs"))
+	h := a.header
+	if a.status != 200 || h.Get("Content-Type") != "image/tiff" || h.Get("X-Region-Box") != "96,80,352,240" || h.Get("Content-Length") != fmt.Sprint(len(a.body)) ||
+		h.Get("Content-Disposition") != `attachment; filename="cutout.tif"` || h.Get("Cache-Control") == "" {
+		t.Fatalf("%d %v %.200s", a.status, h, a.body)
+	}
+	if svs.status != 200 || !bytes.Equal(svs.body, a.body) || svs.header.Get("Content-Disposition") != `attachment; filename="cutout.svs"` {
+		t.Errorf("SVS: %d %v, %d bytes, want %d", svs.status, svs.header, len(svs.body), len(a.body))
+	}
+	if d := far(cropped(whole, 96, 80, 16, 16), cropped(firstTile(t, a.body, 352, 240), 0, 0, 16, 16)); d != 0 {
+		t.Errorf("the first pixels are %v away", d)
+	}
+	if a := st.get(fmt.Sprintf(path, "tif"), "If-None-Match", h.Get("Etag")); a.status != 304 {
+		t.Errorf("with its ETag: %d, want 304", a.status)
+	}
+	if a := st.ask("HEAD", fmt.Sprintf(path, "svs"), ""); a.status != 200 || a.header.Get("Etag") != h.Get("Etag") || len(a.body) > 0 {
+		t.Errorf("HEAD: %d %v", a.status, a.header)
+	}
+	other := st.generic(synth.Generic{Width: 300, Height: 200, Codec: synth.Deflate})
+	if a := st.get("/cutout/" + st.store + "/" + other + "/a.svs?bounds=[0,9,0,9]"); a.status != 422 || !strings.Contains(string(a.body), "use .png") {
+		t.Errorf("of a slide without JPEGs: %d %s, want 422", a.status, a.body)
 	}
 }
 
