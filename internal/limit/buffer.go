@@ -35,7 +35,8 @@ const (
 type Buffer struct {
 	Budget   *Budget
 	BodyTime time.Duration // for a body as a whole, 30 s if 0
-	SendTime time.Duration // for an answer as a whole, 30 s if 0; large ones get more
+	SendTime time.Duration // for an answer as a whole, or a part of a streamed one, 30 s if 0
+	SendRate int           // bytes for which an answer gets another second, 32 KiB if 0
 }
 
 // Handler serves by next the requests that get a slot of the limiter; a nil one does not
@@ -66,7 +67,7 @@ func (b *Buffer) handler(limiter *RequestLimiter, next http.Handler, streamed bo
 			refuse(w, r, problem)
 			return
 		}
-		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size, streamed: streamed, sendTime: cmp.Or(b.SendTime, sendTime)}
+		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size, streamed: streamed, sendTime: cmp.Or(b.SendTime, sendTime), sendRate: cmp.Or(b.SendRate, sendRate)}
 		if !a.run(limiter, next, r) {
 			refuse(w, r, errBusy)
 			return
@@ -172,6 +173,7 @@ type answer struct {
 	streamed bool          // it gives back its slot when it begins
 	leave    func()        // gives back the slot; nil without one
 	sendTime time.Duration // for an answer, or a part of a streamed one
+	sendRate int           // bytes
 }
 
 // run has next write the answer while it has a slot, and reports whether it got one.
@@ -206,7 +208,9 @@ func (a *answer) Write(b []byte) (int, error) {
 	case a.through && a.streamed:
 		return a.sendPart(b)
 	case !a.through && need > maxAnswer:
-		a.start()
+		if err := a.start(); err != nil {
+			return 0, err
+		}
 		return a.Write(b)
 	case a.through:
 		return a.w.Write(b)
@@ -242,7 +246,7 @@ func (a *answer) sendPart(b []byte) (int, error) {
 	for len(b) > 0 {
 		part := b[:min(len(b), piece)]
 		at.startWait()
-		c.SetWriteDeadline(time.Now().Add(a.sendTime + time.Duration(len(part)/sendRate)*time.Second)) // not supported by the recorders of tests
+		c.SetWriteDeadline(time.Now().Add(a.sendTime + time.Duration(len(part)/a.sendRate)*time.Second)) // not supported by the recorders of tests
 		n, err := a.w.Write(part)
 		if total += n; err != nil {
 			return total, err
@@ -260,7 +264,9 @@ func (a *answer) FlushError() error {
 	}
 	if !a.through {
 		a.WriteHeader(http.StatusOK)
-		a.start()
+		if err := a.start(); err != nil {
+			return err
+		}
 	}
 	return http.NewResponseController(a.w).Flush()
 }
@@ -277,11 +283,19 @@ func (a *answer) SetWriteDeadline(t time.Time) error {
 }
 
 // start begins an answer that is not complete yet.
-func (a *answer) start() {
-	if a.streamed && a.leave != nil {
+func (a *answer) start() error {
+	if !a.streamed {
+		a.begin()
+		return nil
+	}
+	if a.leave != nil {
 		a.leave()
 	}
+	body := a.body
+	a.body = nil
 	a.begin()
+	_, err := a.sendPart(body)
+	return err
 }
 
 // begin sends the head and the body so far.
@@ -311,7 +325,7 @@ func (a *answer) send(r *http.Request) {
 		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	if len(a.body) > firstHold { // the kernel takes less at once; the server forgets the time after the answer
-		d := a.sendTime + time.Duration(len(a.body)/sendRate)*time.Second
+		d := a.sendTime + time.Duration(len(a.body)/a.sendRate)*time.Second
 		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // not supported by the recorders of tests
 	}
 	a.begin()

@@ -108,9 +108,13 @@ func (s *Server) handler() http.Handler {
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusForbidden, "The request comes from a page of another site, which is not allowed.", 0)
 	}))
-	gate, compress := gates(bufferBudget(s.storage.memory)), compression()
+	gate, compress := s.port.gates(), compression()
 	mux := router{http.NewServeMux(), func(pattern string, h http.Handler) http.Handler {
-		return gate(pattern, cross.Handler(httperr.WithRequestID(s.trace.Handler(compress(s.metrics.Routes(h))))))
+		h = s.metrics.Routes(h)
+		if !api.Streamed(pattern) { // its Flush does nothing before the first Write
+			h = compress(h)
+		}
+		return gate(pattern, cross.Handler(httperr.WithRequestID(s.trace.Handler(h))))
 	}}
 	a := &api.API{
 		Access:  s.access.api,

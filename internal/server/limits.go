@@ -38,9 +38,8 @@ func (m router) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeH
 // once. The limit depends on the route: health and documents in memory have none, and
 // streams and uploads, which take long, have their own. For all others the body is received
 // before, and the answer is sent after, the request counts.
-func gates(budget *limit.Budget) func(pattern string, h http.Handler) http.Handler {
-	buffer := &limit.Buffer{Budget: budget}
-	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
+func (p *port) gates() func(pattern string, h http.Handler) http.Handler {
+	brief, buffer := p.requests, p.buffer
 	lasting := limit.NewRequestLimiter(streamsAtOnce, 0, 0)
 	return func(pattern string, h http.Handler) http.Handler {
 		switch {
@@ -59,9 +58,8 @@ func gates(budget *limit.Budget) func(pattern string, h http.Handler) http.Handl
 
 // tileGates is gates for a server that buffers bodies and answers in memory itself, except
 // those that are streamed.
-func tileGates(budget *limit.Budget, next http.Handler) http.Handler {
-	limiter := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
-	brief, streamed := limiter.Handler(next), (&limit.Buffer{Budget: budget}).Streamed(limiter, next)
+func (p *port) tileGates(next http.Handler) http.Handler {
+	brief, streamed := p.requests.Handler(next), p.buffer.Streamed(p.requests, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/healthz", path == "/readyz", path == "/metrics":

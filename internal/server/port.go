@@ -11,6 +11,9 @@ import (
 type port struct {
 	listener net.Listener
 	limiter  *limit.ConnLimiter // limits its connections
+
+	requests *limit.RequestLimiter // limits requests other than tiles, events and uploads
+	buffer   *limit.Buffer         // for their bodies and answers
 }
 
 // openPort opens the port of the service and limits its connections.
@@ -28,6 +31,8 @@ func (s *Server) openPort(context.Context) (err error) {
 			"connections", o.Max, "wanted", http.Connections)
 	}
 	s.port.limiter = limit.New(s.port.listener, o)
+	s.port.requests = limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
+	s.port.buffer = &limit.Buffer{Budget: bufferBudget(s.storage.memory)}
 	s.background.addLoop("connections", func(ctx context.Context) error {
 		s.port.limiter.Run(ctx)
 		return nil

@@ -16,10 +16,9 @@ import (
 // serveTiles answers requests for tiles and images until ctx is done, then waits for those
 // in progress.
 func (s *Server) serveTiles(ctx context.Context) error {
-	budget := bufferBudget(s.storage.memory)
 	h := &fasthttp.Handler{
-		Tiles: s.storage.tiles, Next: tileGates(budget, s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
-		Ending: s.health.Ending, Hold: budget.Take, State: s.port.limiter.State, Join: limit.Join, Log: s.log,
+		Tiles: s.storage.tiles, Next: s.port.tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
+		Ending: s.health.Ending, Hold: s.port.buffer.Budget.Take, State: s.port.limiter.State, Join: limit.Join, Log: s.log,
 	}
 	if s.access.api != nil {
 		h.Gate, h.Proxies = s.access.api.Gate, s.access.api.Proxies
