@@ -73,6 +73,8 @@ var (
 	}.Write}
 	// plain has two levels, four times apart, and no associated images.
 	plain = &slideFile{name: "plain.tiff", make: synth.Generic{Seed: 5, Width: 900, Height: 700, Ratio: 4}.Write}
+	// profiled has a colour profile.
+	profiled = &slideFile{name: "profile.tiff", make: synth.Generic{Seed: 7, Width: 900, Height: 700, ICC: synth.ScannerProfile()}.Write}
 	// deflated has tiles that browsers do not support.
 	deflated = &slideFile{name: "deflated.tiff", make: synth.Generic{Seed: 6, Width: 500, Height: 300, Codec: synth.Deflate}.Write}
 )

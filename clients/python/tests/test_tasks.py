@@ -1,14 +1,13 @@
 """Tests of slideatlas.tasks against a server, which TestPythonClient starts."""
 
 import datetime
-import http.server
 import os
-import threading
 import unittest
 
 from ptiffstore import RequestError, Server, UnavailableError
 from slideatlas import tasks
 from slideatlas.tasks import AsyncResult, sync_store
+from tests.serving import respond, serving
 
 # Seconds that a task may take on a busy machine.
 SOON = 120
@@ -169,36 +168,6 @@ class ServerTest(unittest.TestCase):
             a = AsyncResult("t1", Server(url=url))
             self.assertEqual(a.get(propagate=False, interval=0), {"error": "disk"})
         self.assertEqual(answers, [])
-
-
-def respond(handler, status, body):
-    handler.send_response(status)
-    handler.send_header("Retry-After", "0")
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-class serving:
-    """An HTTP server whose requests are answered by a function."""
-
-    def __init__(self, answer):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return "http://127.0.0.1:%d" % self.server.server_address[1]
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 if __name__ == "__main__":

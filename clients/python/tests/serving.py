@@ -1,0 +1,34 @@
+"""Servers whose responses a test writes."""
+
+import http.server
+import threading
+
+
+def respond(handler, status, body):
+    handler.send_response(status)
+    handler.send_header("Retry-After", "0")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+class serving:
+    """An HTTP server whose requests are answered by a function."""
+
+    def __init__(self, answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer(self)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return "http://127.0.0.1:%d" % self.server.server_address[1]
+
+    def __exit__(self, *args):
+        self.server.shutdown()
+        self.server.server_close()
