@@ -110,6 +110,7 @@ var runnable = []struct {
 	replace   []string
 }{
 	{"docs/api.md", "curl -X POST http://127.0.0.1:8080/api/v1/stores", nil},
+	{"docs/api.md", "curl -o profile.icc", []string{"$IMAGE", "$(echo ID)"}},
 	{"docs/access.md", "ptiffstore group add pathologists", nil},
 	{"docs/formats.md", "ptiffstore inspect slide.tiff", nil},
 	{"docs/convert.md", "ptiffstore convert scan.png", []string{"slide.tiff", "scan.tiff", "PNG of", "# PNG of"}},
@@ -219,7 +220,7 @@ func TestExamplesRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "slides/scanner1/a.tiff"), plain.bytes(t), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "slides/scanner1/a.tiff"), profiled.bytes(t), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	writePNG(t, filepath.Join(dir, "scan.png"))
