@@ -121,7 +121,7 @@ func New(ctx context.Context, s *slide.Slide, part image.Rectangle, o Options) (
 		c.levels = append(c.levels, l)
 		c.Levels = append(c.Levels, Level{l.width, l.height, l.downsample, l.source >= 0})
 	}
-	c.layOut()
+	c.layOut(maxClassic)
 	return c, nil
 }
 

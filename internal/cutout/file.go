@@ -9,9 +9,12 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
+// maxClassic is the largest file whose offsets fit into a classic TIFF.
+const maxClassic = math.MaxUint32
+
 // layOut makes what precedes the tiles: the header and the directories. The tiles of the
-// largest level come first.
-func (c *Cutout) layOut() {
+// largest level come first. Files of more than classic bytes become a BigTIFF.
+func (c *Cutout) layOut(classic int64) {
 	for _, big := range []bool{false, true} {
 		c.head = c.directories(big, 0)
 		first := int64(len(c.head))
@@ -22,7 +25,7 @@ func (c *Cutout) layOut() {
 			}
 			c.size += int64(len(l.blank))
 		}
-		if big || c.size <= math.MaxUint32 {
+		if big || c.size <= classic {
 			c.head = c.directories(big, first)
 			return
 		}
