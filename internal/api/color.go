@@ -86,6 +86,14 @@ func (c coloring) table() *icc.Table {
 	return c.profile.Table()
 }
 
+// bytes returns the profile to embed, or nil.
+func (c coloring) bytes() []byte {
+	if !c.embed {
+		return nil
+	}
+	return c.profile.Bytes
+}
+
 // embedded returns a JPEG or PNG with the profile if it is to be embedded, and otherwise
 // unchanged.
 func (c coloring) embedded(picture []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/png"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,9 +91,10 @@ func TestColorParameter(t *testing.T) {
 	for _, path := range []string{
 		"/api/v1/images/%s/thumbnail?width=200&", "/iiif/3/%s/10,20,300,200/150,/0/default.jpg?", "/iiif/3/%s/128,128,128,128/max/0/default.jpg?",
 		"/iiif/2/%s/10,20,300,200/150,/0/default.png?", "/dzi/%s_files/9/1_1.jpg?", "/dzi/%s_files/8/0_0.jpg?",
+		"/api/v1/images/%s/region?x=16&y=32&w=256&h=160&", "/api/v1/images/%s/region?x=3&y=5&w=200&h=100&width=120&",
 	} {
 		at := func(name, icc string) string { return fmt.Sprintf(path, ids[name+".tiff"]) + "icc=" + icc }
-		plain := st.get(fmt.Sprintf(path, ids["scanner.tiff"]))
+		plain := st.get(strings.TrimRight(fmt.Sprintf(path, ids["scanner.tiff"]), "?&"))
 		none := st.get(at("scanner", "none"))
 		if plain.status != 200 || !bytes.Equal(plain.body, none.body) || plain.header.Get("Etag") != none.header.Get("Etag") {
 			t.Errorf("%s: %d, icc=none: %d, or they differ", path, plain.status, none.status)
@@ -116,8 +118,20 @@ func TestColorParameter(t *testing.T) {
 		if e.header.Get("Etag") == plain.header.Get("Etag") {
 			t.Errorf("%s with icc=embed: the same ETag", path)
 		}
-		st.refused("GET", at("scanner", "p3"), "", 400, "icc")
+		st.refused("GET", at("scanner", "p3"), "", 400, "srgb")
 		st.refused("GET", at("cmyk", "srgb"), "", 422, "CMYK")
 		st.refused("GET", at("damaged", "embed"), "", 422, "damaged")
+	}
+	for _, format := range []string{"raw", "png"} { // lossless
+		at := "/api/v1/images/" + ids["scanner.tiff"] + "/region?w=64&h=48&format=" + format
+		want := pixelsOf(t, st.get(at))
+		table.Convert(want.Pix, want.Pix)
+		if d := far(want, pixelsOf(t, st.get(at+"&icc=srgb"))); d != 0 {
+			t.Errorf("%s: converted pixels differ by %.1f from those of the table", at, d)
+		}
+	}
+	at := "/api/v1/images/" + ids["scanner.tiff"] + "/region?w=64&h=48&format=png&icc=embed"
+	if a := st.get(at); !bytes.Contains(a.body, []byte("iCCP")) || pixelsOf(t, a).Rect.Dx() != 64 {
+		t.Errorf("%s: %d, no profile", at, a.status)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A drawing is a picture that is drawn and sent band by band. No worker and no slot waits for
+// A drawing is a picture that is rendered and sent band by band. No worker and no slot waits for
 // the client, and only one band is in memory.
 type drawing struct {
 	renderer *rendercache.Renderer
@@ -31,7 +31,7 @@ type drawing struct {
 	mirror        bool // as the bands
 	turn          int
 	gray, bitonal bool
-	colours       *colours
+	colours       coloring
 	header        func(http.Header) // sets more headers; may be nil
 
 	jpeg *region.JPEGWriter
@@ -64,7 +64,7 @@ func (d *drawing) send(w http.ResponseWriter, r *http.Request, answer tile.Answe
 		return nil
 	}
 	d.jpeg = region.NewJPEG(d.bands.Width, d.bands.Height, d.bands.Rows)
-	d.png = region.NewPNG(d.bands.Width, d.bands.Height, d.colours.profile())
+	d.png = region.NewPNG(d.bands.Width, d.bands.Height, d.colours.bytes())
 	body, err := d.band(r.Context(), 0)
 	if err != nil {
 		return regionFailed(err)
@@ -83,7 +83,7 @@ func (d *drawing) send(w http.ResponseWriter, r *http.Request, answer tile.Answe
 		if i == d.bands.Count() {
 			return nil
 		}
-		body = nil // while the next one is drawn
+		body = nil // while the next one is rendered
 		if body, err = d.patient(r.Context(), i); err != nil {
 			httperr.LogError(r, regionFailed(err))
 			panic(http.ErrAbortHandler)
@@ -138,16 +138,21 @@ func (d *drawing) patient(ctx context.Context, i int) ([]byte, error) {
 }
 
 // band returns the bytes of the picture from band i on, up to the next one. Bands must be
-// drawn in their order.
+// rendered in their order.
 func (d *drawing) band(ctx context.Context, i int) ([]byte, error) {
 	var body []byte
 	var compressed *region.PNGBand
 	plan := d.bands.Plan(i)
 	view := render.View{X: plan.X, Y: plan.Y, W: plan.W, H: plan.H, Width: plan.Width, Height: plan.Height, Level: plan.Level, FullChroma: d.format != region.JPEG}
-	// If the file is moved meanwhile, the band is drawn again.
+	// If the file is moved meanwhile, the band is rendered again.
 	err := d.image.View(ctx, func(s *slide.Slide, lease tile.Lease) (err error) {
 		f := &d.image.File
 		m := tile.RenderRequest{Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease}
+		if d.format == region.JPEG && d.quality == 0 && d.bands.Count() == 1 && d.isUnchanged() {
+			if body, err = d.renderer.Stored(ctx, m, view); body != nil || err != nil {
+				return err
+			}
+		}
 		drawn := make(chan *region.PNGBand, 1)
 		body, err = d.renderer.Draw(ctx, m, view, func(ctx context.Context, p *planes.Picture) ([]byte, error) {
 			if d.format != region.PNG {
@@ -184,7 +189,7 @@ func (d *drawing) join(band []byte, i int) ([]byte, error) {
 	if i > 0 {
 		return band, nil
 	}
-	return d.colours.embed(band), nil
+	return d.colours.embedded(band), nil
 }
 
 // encode encodes a band as JPEG or raw.
@@ -210,10 +215,15 @@ func (d *drawing) encode(ctx context.Context, p *planes.Picture) ([]byte, error)
 	return codec.EncodeRGBA(img, quality)
 }
 
-// isPlain reports whether a band can be encoded as it was drawn. All bands of a JPEG must
+// isUnchanged reports whether the pixels are those of the slide, upright.
+func (d *drawing) isUnchanged() bool {
+	return !d.mirror && d.turn == 0 && !d.gray && !d.bitonal && d.colours.table() == nil
+}
+
+// isPlain reports whether a band can be encoded as it was rendered. All bands of a JPEG must
 // have the same components.
 func (d *drawing) isPlain(p *planes.Picture) bool {
-	if d.mirror || d.turn != 0 || d.gray || d.bitonal || d.colours.converts() {
+	if !d.isUnchanged() {
 		return false
 	}
 	chroma := &p.Planes[len(p.Planes)-1]
@@ -240,7 +250,9 @@ func (d *drawing) pixels(ctx context.Context, p *planes.Picture) (*pixels.RGBA, 
 		return nil, err
 	}
 	img := p.RGBA()
-	d.colours.apply(img)
+	if t := d.colours.table(); t != nil {
+		t.Convert(img.Pix, img.Pix)
+	}
 	if d.gray || d.bitonal {
 		render.Gray(img, d.bitonal)
 	}

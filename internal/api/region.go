@@ -50,11 +50,8 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 		return explained(tile.ErrOldRevision)
 	}
 	var plan *region.Plan
-	var c *colours
 	viewed := im.View(r.Context(), func(s *slide.Slide, _ tile.Lease) error {
-		if plan, err = req.Plan(regionImage(s)); err == nil {
-			c, err = coloursOf(s, req.Colour)
-		}
+		plan, err = req.Plan(regionImage(s))
 		return nil
 	})
 	if viewed != nil {
@@ -63,13 +60,19 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return regionRefused(err)
 	}
+	var color coloring
+	if req.Format != region.TIFF { // which keeps the profile as it is
+		if color, err = a.coloring(r, im); err != nil {
+			return err
+		}
+	}
 	f := &im.File
 	back := f.Store.Background
 	answer := tile.Answer{
 		ETag:      fmt.Sprintf(`"%s-region-%v-%s-%d-%s-%02x%02x%02x"`, f.Revision, plan, req.Format, req.Quality, req.Colour, back.R, back.G, back.B),
 		Immutable: v != "", Public: f.Store.Public && !private,
 	}
-	d := &drawing{renderer: a.Renderer, image: im, bands: region.NewBands(plan, false, 0), format: req.Format, quality: req.Quality, colours: c}
+	d := &drawing{renderer: a.Renderer, image: im, bands: region.NewBands(plan, false, 0), format: req.Format, quality: req.Quality, colours: color}
 	d.header = func(h http.Header) { describeRegion(h, plan) }
 	if req.Format == region.TIFF {
 		return a.cutout(w, r, d, plan.Inside.Outer(), "region.tiff", answer)
@@ -127,7 +130,7 @@ func (a regionAPI) routes() []route {
 	}
 	op := jpegOp(
 		picturesTag, "get-region", "Get a region, at any scale",
-		"The region is scaled by width and height, mpp or magnification, or has the pixels of a stored level. A large one is sent while it is drawn; if that fails, the connection is closed before the end.",
+		"The region is scaled by width and height, mpp or magnification, or has the pixels of a stored level. A large one is sent while it is rendered; if that fails, the connection is closed before the end.",
 		imageParam,
 		number("x", "Left edge, in pixels of level 0 or in unit; 0 if absent. May be negative or a fraction."),
 		number("y", "Top edge, in pixels of level 0 or in unit; 0 if absent. May be negative or a fraction."),

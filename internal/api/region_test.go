@@ -133,6 +133,36 @@ func TestRegion(t *testing.T) {
 	}
 }
 
+// TestStoredRegion requests JPEGs of regions that begin on a block: each sample is as it is stored,
+// also with the colour profile. Those with a quality, or that begin elsewhere, are encoded again.
+func TestStoredRegion(t *testing.T) {
+	st := newSite(t)
+	id := st.colored()["scanner.tiff"]
+	stored := image.NewRGBA(image.Rect(0, 0, 500, 400))
+	for y := range 4 {
+		for x := range 4 {
+			tile := st.get(fmt.Sprintf("/api/v1/images/%s/tiles/2/%d/%d", id, x, y))
+			draw.Draw(stored, image.Rect(0, 0, 128, 128).Add(image.Pt(128*x, 128*y)), pixelsOf(t, tile), image.Point{}, draw.Src)
+		}
+	}
+	for query, same := range map[string]bool{
+		"x=16&y=32&w=256&h=160": true, "x=128&y=128&w=128&h=128": true, "x=0&y=0": true, "x=48&y=112&w=77&h=55&icc=embed": true,
+		"x=16&y=32&width=256&height=160&level=0": true,
+		"x=16&y=32&w=256&h=160&quality=85":       false, "x=16&y=32&w=256&h=160&icc=srgb": false, "x=17&y=32&w=256&h=160": false,
+	} {
+		a := st.get("/api/v1/images/" + id + "/region?" + query)
+		got := pixelsOf(t, a)
+		var x, y, w, h int
+		fmt.Sscanf(a.header.Get("X-Region-Box"), "%d,%d,%d,%d", &x, &y, &w, &h)
+		if d := far(cropped(stored, x, y, w, h), got); (d == 0) != same || d < 0 {
+			t.Errorf("%s: %v pixels, %v away from those stored; the same: %t", query, got.Rect.Size(), d, same)
+		}
+		if p, err := slide.JPEGProfile(a.body); err != nil || (len(p) > 0) != strings.Contains(query, "embed") {
+			t.Errorf("%s: a profile of %d bytes, %v", query, len(p), err)
+		}
+	}
+}
+
 // Different regions have different ETags, and the revision decides how long one is kept.
 func TestRegionTags(t *testing.T) {
 	st := newSite(t)

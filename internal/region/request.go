@@ -1,5 +1,5 @@
 // Package region parses requests for a region of a slide, and computes which part of the
-// image is drawn at which size, and in which bands. It draws nothing and knows no HTTP.
+// image is rendered at which size, and in which bands. It draws nothing and knows no HTTP.
 package region
 
 import (

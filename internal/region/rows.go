@@ -73,7 +73,7 @@ var compressors = sync.Pool{New: func() any {
 }}
 
 // Compress compresses the next rows of the picture, those of img. It does not change p, so
-// that a band may be drawn again until [PNGWriter.Append] is called.
+// that a band may be rendered again until [PNGWriter.Append] is called.
 func (p *PNGWriter) Compress(img *image.RGBA) (*PNGBand, error) {
 	b := &PNGBand{rows: img.Rect.Dy(), last: make([]byte, 3*p.width)}
 	copy(b.last, p.last)

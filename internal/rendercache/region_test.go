@@ -52,6 +52,9 @@ func TestRegions(t *testing.T) {
 	}
 	k.workers <- struct{}{} // all workers are at work
 	aligned := region(render.ViewOf(image.Rect(160, 320, 672, 832), 512, 512))
+	if b, err := k.Stored(t.Context(), request(s, lease), render.ViewOf(image.Rect(160, 320, 672, 832), 512, 512)); err != nil || !bytes.Equal(b, aligned) {
+		t.Errorf("Stored returns %d bytes, want the %d of the region (%v)", len(b), len(aligned), err)
+	}
 	<-k.workers
 	stitched, _, err := render.Stitch(t.Context(), s, 0, image.Rect(160, 320, 672, 832), nil, render.StitchOptions{})
 	if err != nil || !bytes.Equal(aligned, stitched) {

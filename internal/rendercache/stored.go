@@ -34,6 +34,12 @@ func (k *Renderer) storedTile(ctx context.Context, m *tile.RenderRequest) ([]byt
 	return k.stored(ctx, m, level, image.Rect(0, 0, m.Width, m.Height).Add(image.Pt(m.X*l.TileWidth, m.Y*l.TileHeight)))
 }
 
+// Stored returns a view of a slide as one JPEG with the samples of a level as they are stored, or
+// nil if it cannot be made of them and must be rendered. It needs no worker.
+func (k *Renderer) Stored(ctx context.Context, m tile.RenderRequest, v render.View) ([]byte, error) {
+	return k.storedView(ctx, &m, v)
+}
+
 // storedView returns a view, if its pixels are those of a level and begin where a block (MCU)
 // of its JPEGs begins: then every sample is as stored. It returns nil for other views.
 func (k *Renderer) storedView(ctx context.Context, m *tile.RenderRequest, v render.View) ([]byte, error) {
