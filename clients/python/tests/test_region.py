@@ -18,8 +18,10 @@ class ReadRegionTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = Server()
-        cls.ids = {image["file_name"]: image["id"] for image in cls.server.items("/api/v1/images")}
-        cls.plain, cls.profile = cls.ids["plain.tiff"], cls.ids["profile.tiff"]
+        stores = {store["label"]: store["id"] for store in cls.server.items("/api/v1/stores")}
+        ids = {(image["store"], image["file_name"]): image["id"] for image in cls.server.items("/api/v1/images")}
+        cls.plain = ids[stores["Scanner 1"], "plain.tiff"]  # the folder of "Lost" has a file of that name, too
+        cls.profile = ids[stores["Other"], "profile.tiff"]
 
     def test_levels(self):
         whole = self.server.read_region(self.plain, (0, 0), 0, (900, 700))
