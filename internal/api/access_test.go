@@ -293,6 +293,9 @@ var accessTable = []struct {
 	{"GET /api/v1/images/{image}/icc/lut", "/api/v1/images/{image}/icc/lut", "", ownTiles.with(404)},
 	{"GET /dzi/{file}", "/dzi/{image}.dzi", "", ownTiles},
 	{"GET /dzi/{file}", "/dzi/{image}", "", ownTiles.with(404)},
+	{"GET /api/v1/images/{image}/region", "/api/v1/images/{image}/region?x=0&y=0&w=64&h=64", "", ownTiles},
+	{"GET /api/v1/images/{image}/region", "/api/v1/images/{image}/region?x=nothing", "", ownTiles.with(400)},
+	{"GET /api/v1/images/{image}/region", "/api/v1/images/{name}/region?x=0&y=0&w=64&h=64", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"GET /iiif/{version}/{image}", "/iiif/3/{image}", "", ownTiles}, // by way of the description
 	{"GET /iiif/{version}/{image}", "/iiif/4/{image}", "", ownTiles.with(404)},
 	{"GET /iiif/{version}/{image}", "/iiif/3/{name}", "", statuses{401, 403, 403, 403, 404, 403}},

@@ -124,17 +124,62 @@ func mean(m *image.RGBA, r image.Rectangle) color.RGBA {
 	return color.RGBA{uint8(sum[0] / n), uint8(sum[1] / n), uint8(sum[2] / n), 255}
 }
 
-// scaled returns a part of the picture at w × h pixels.
+// scaled returns the pixels r of the picture at another size, scaled by Lanczos-3.
 func (p *pyramid) scaled(r image.Rectangle, w, h int) *image.RGBA {
+	columns, rows := lanczos(r.Dx(), w), lanczos(r.Dy(), h)
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	for y := range h {
+	narrow := make([][]float64, r.Dy()) // rows of w pixels, red, green and blue
+	for y := range narrow {
+		narrow[y] = make([]float64, 3*w)
+		for x, weights := range columns {
+			for i, weight := range weights {
+				for c, v := range p.picture.Pix[p.picture.PixOffset(r.Min.X+i, r.Min.Y+y):][:3] {
+					narrow[y][3*x+c] += weight * float64(v)
+				}
+			}
+		}
+	}
+	for y, weights := range rows {
 		for x := range w {
-			from := r.Min.Add(image.Pt(x*r.Dx()/w, y*r.Dy()/h))
-			to := r.Min.Add(image.Pt(((x+1)*r.Dx()+w-1)/w, ((y+1)*r.Dy()+h-1)/h))
-			out.SetRGBA(x, y, mean(p.picture, image.Rectangle{from, to}))
+			var sum [3]float64
+			for i, weight := range weights {
+				for c := range sum {
+					sum[c] += weight * narrow[i][3*x+c]
+				}
+			}
+			for c, v := range sum {
+				out.Pix[out.PixOffset(x, y)+c] = uint8(min(max(math.Round(v), 0), 255))
+			}
+			out.Pix[out.PixOffset(x, y)+3] = 255
 		}
 	}
 	return out
+}
+
+// lanczos returns, for each of m pixels, the weights of the n pixels that it is made of.
+func lanczos(n, m int) []map[int]float64 {
+	scale := float64(n) / float64(m)
+	all := make([]map[int]float64, m)
+	for i := range all {
+		all[i] = map[int]float64{}
+		center, total := (float64(i)+0.5)*scale, 0.0
+		for j := max(int(center-3*scale), 0); j < min(int(center+3*scale)+1, n); j++ {
+			x := math.Pi * (float64(j) + 0.5 - center) / scale
+			if math.Abs(x) >= 3*math.Pi {
+				continue
+			}
+			weight := 1.0
+			if x != 0 {
+				weight = 3 * math.Sin(x) * math.Sin(x/3) / (x * x)
+			}
+			all[i][j] = weight
+			total += weight
+		}
+		for j := range all[i] {
+			all[i][j] /= total
+		}
+	}
+	return all
 }
 
 // put adds the pyramid to the site as the image with that id.
