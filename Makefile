@@ -112,7 +112,7 @@ vet: web
 
 # Packages that only compute take ten times as long under the race detector; test-long
 # runs them under it.
-UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/icc internal/jpeg internal/planes internal/render internal/synth
+UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/cutout internal/dicom internal/icc internal/jpeg internal/planes internal/render internal/resample internal/synth
 
 # Nor are synthetic slides checked in the tests of other packages: they took half of the
 # processor time. The package shares no data with others through sync.Once, sync/atomic and

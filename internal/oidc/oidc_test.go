@@ -40,16 +40,27 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// A clock is the real time plus an offset.
+// A clock is the real time plus an offset, until it is stopped.
 type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
+	mu      sync.Mutex
+	ahead   time.Duration
+	stopped time.Time // the real time since which it stands still; zero if it runs
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.stopped.IsZero() {
+		return c.stopped.Add(c.ahead)
+	}
 	return time.Now().Add(c.ahead)
+}
+
+// stop lets no time pass but what is added: a slow machine does not change what is due.
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = time.Now()
 }
 
 func (c *clock) add(d time.Duration) {
@@ -691,6 +702,7 @@ func TestUnreachable(t *testing.T) {
 			t.Errorf("Retry-After %q", p.header.Get("Retry-After"))
 		}
 	}
+	s.clock.stop()
 	b := s.browser(t)
 	u := b.logIn("anna", "/")
 	s.provider.Stop()
