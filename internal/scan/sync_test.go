@@ -74,6 +74,7 @@ func TestSyncAdds(t *testing.T) {
 			{Width: 75, Height: 65, TileWidth: 64, TileHeight: 64, Columns: 2, Rows: 2, Downsample: 2},
 			{Width: 37, Height: 32, TileWidth: 64, TileHeight: 64, Columns: 1, Rows: 1, Downsample: 4},
 		},
+		Profile: &catalog.ColorProfile{None: true},
 	}
 	opt := cmpopts.IgnoreFields(catalog.Description{}, "FirstSeen", "LastChange", "Properties")
 	if diff := cmp.Diff(want, im.Description, opt, cmpopts.EquateEmpty()); diff != "" {
