@@ -106,7 +106,8 @@ func (c coloring) embedded(picture []byte) []byte {
 	return jpeg.Embed(picture, c.profile.Bytes)
 }
 
-// apply does to a complete JPEG what was asked for. Name identifies the picture without it.
+// apply converts the colours of a complete JPEG, or embeds the profile, as c requests. Name
+// identifies the picture without that.
 func (a *API) apply(ctx context.Context, c coloring, name string, f *tile.File, body []byte, lease tile.Lease) ([]byte, error) {
 	if t := c.table(); t != nil {
 		return a.Renderer.Convert(ctx, f.Revision+"-"+name+c.name, body, t, lease)

@@ -153,17 +153,17 @@ func (d *drawing) band(ctx context.Context, i int) ([]byte, error) {
 				return err
 			}
 		}
-		drawn := make(chan *region.PNGBand, 1)
+		rendered := make(chan *region.PNGBand, 1)
 		body, err = d.renderer.Draw(ctx, m, view, func(ctx context.Context, p *planes.Picture) ([]byte, error) {
 			if d.format != region.PNG {
 				return d.encode(ctx, p)
 			}
 			b, err := d.compress(ctx, p)
-			drawn <- b
+			rendered <- b
 			return nil, err
 		})
 		if err == nil && d.format == region.PNG {
-			compressed = <-drawn
+			compressed = <-rendered
 		}
 		return err
 	})

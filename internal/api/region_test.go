@@ -269,7 +269,7 @@ func TestRegionRefused(t *testing.T) {
 }
 
 // TestRegionOfChangedFile fails if an overwritten file is shown, or if a later request gets
-// something that was drawn before.
+// something that was rendered before.
 func TestRegionOfChangedFile(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]

@@ -81,10 +81,10 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		"502": "The file is damaged at this place, or has an unsupported encoding.",
 		"503": "The file has just changed or is unreachable, or the server is busy. Retry after the time in Retry-After.",
 	}
-	words["400"] = "icc is none of its values."
+	words["400"] = "icc has an unknown value."
 	words["422"] = "The colour profile of the image cannot be used for what icc asks: see detail."
 	if tag == picturesTag {
-		words["400"] = "width or height is not a number from 1 to 2048, or icc is none of its values."
+		words["400"] = "width or height is not a number from 1 to 2048, or icc has an unknown value."
 	}
 	if tag == olderTag {
 		words["409"] = "Several images have this file name."

@@ -34,7 +34,7 @@ type Options struct {
 	// MPPX and MPPY, in µm, replace those of the slide if they are not 0.
 	MPPX, MPPY float64
 	// Deidentify leaves out or replaces everything that the basic profile of PS3.15 table
-	// E.1-1 names, and derives all identifiers anew from Key.
+	// E.1-1 names, and derives new identifiers from Key.
 	Deidentify bool
 	Key        string
 }
@@ -68,7 +68,7 @@ type Instance struct {
 
 	series     *Series
 	associated []byte // the only frame of an associated image
-	background []byte // the frame in place of tiles that the scanner skipped; nil if there are none
+	background []byte // the frame in place of tiles that the scanner skipped; nil without such tiles
 }
 
 // NewSeries describes a slide. It reads the tile tables of all levels, and one tile of each.

@@ -153,7 +153,7 @@ func (p *pool) endIdle() {
 	}
 }
 
-// warm starts a helper if there is none.
+// warm starts a helper if no helper runs.
 func (p *pool) warm(ctx context.Context) error {
 	select {
 	case p.slots <- struct{}{}:

@@ -18,7 +18,7 @@ const (
 )
 
 // Overviews keeps the decoded planes of one small level of each slide: the smallest one of at
-// least 1024 pixels, from which pictures of the entire slide are drawn in many sizes. It is
+// least 1024 pixels, from which pictures of the entire slide are rendered in many sizes. It is
 // safe for concurrent use. A nil Overviews keeps nothing.
 type Overviews struct {
 	levels *otter.Cache[string, *planes.Picture] // by revision
@@ -46,7 +46,7 @@ func overviewLevel(s *slide.Slide) int {
 	return -1
 }
 
-// overview returns the kept level if the view is drawn from it. If it is not kept yet, a view
+// overview returns the kept level if the view is rendered from it. If it is not kept yet, a view
 // of at least half of it makes it so.
 func (d *drawing) overview(ctx context.Context, r image.Rectangle) (f source, ok bool, err error) {
 	o := d.o.Overviews

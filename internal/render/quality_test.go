@@ -58,7 +58,7 @@ func TestDrawQuality(t *testing.T) {
 	run(t, python, "-c", script)
 	for i, tt := range tests {
 		v := View{X: tt.x, Y: tt.y, W: tt.w, H: tt.h, Width: tt.width, Height: tt.height, Level: -1}
-		got := psnr(drawn(t, s, v, Options{}), readPNG(t, filepath.Join(dir, fmt.Sprint(i, ".png"))))
+		got := psnr(rendered(t, s, v, Options{}), readPNG(t, filepath.Join(dir, fmt.Sprint(i, ".png"))))
 		t.Logf("%v×%v to %d×%d: %.1f dB", tt.w, tt.h, tt.width, tt.height, got)
 		if got < tt.psnr {
 			t.Errorf("%v×%v at %v,%v to %d×%d: %.1f dB, want %v", tt.w, tt.h, tt.x, tt.y, tt.width, tt.height, got, tt.psnr)

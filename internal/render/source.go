@@ -16,7 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A grid is the tiles that a view is drawn from: those of a stored level, or of a derived
+// A grid is the tiles that a view is rendered from: those of a stored level, or of a derived
 // zoom level.
 type grid struct {
 	level, zoom   int             // level is -1 for a zoom level
@@ -170,7 +170,7 @@ func (f *source) fineChroma(ctx context.Context) error {
 	return nil
 }
 
-// create makes the picture of the result, and paints what is not going to be drawn: rows
+// create makes the picture of the result, and paints what is not going to be rendered: rows
 // before row from, and what is outside of the image.
 func (d *drawing) create(ctx context.Context, m planes.Model, from int) (err error) {
 	sub := 1
@@ -227,7 +227,7 @@ func (l line) samples(at, from, to, out, first int) line {
 }
 
 // samples returns the samples of a plane that cover only pixels with the image, given the
-// first pixel of its picture. If there are none, it returns those that cover some.
+// first pixel of its picture. If no sample does, it returns those that cover some.
 func (g *grid) samples(p *planes.Plane, at image.Point) image.Rectangle {
 	all, v := image.Rect(0, 0, p.Width, p.Height), g.valid.Sub(at)
 	whole := image.Rect(ceilDiv(max(v.Min.X, 0), p.H), ceilDiv(max(v.Min.Y, 0), p.V), v.Max.X/p.H, v.Max.Y/p.V).Intersect(all)

@@ -43,14 +43,14 @@ func ViewOf(part image.Rectangle, w, h int) View {
 const (
 	// maxCoordinate limits where a view may lie, in pixels. It is larger than any slide.
 	maxCoordinate = 1 << 40
-	// maxReduction is the largest reduction that is drawn.
+	// maxReduction is the largest reduction that is rendered.
 	maxReduction = 1 << 32
 	// viewPixels limits the pixels of a level that are held at once: views for which more
-	// must be read are drawn in bands.
+	// must be read are rendered in bands.
 	viewPixels = 8 << 20
 )
 
-// check returns an error for a view that cannot be drawn.
+// check returns an error for a view that cannot be rendered.
 func (v *View) check(s *slide.Slide) error {
 	if err := checkSize(v.Width, v.Height); err != nil {
 		return err
@@ -202,7 +202,7 @@ func ratios(s *slide.Slide, level int) (x, y float64) {
 
 // choose sets what is read, and where the view lies in it.
 func (d *drawing) choose() error {
-	// A result that is larger than a level by the rounding of its size is still drawn from it.
+	// A result that is larger than a level by the rounding of its size is still rendered from it.
 	const rounding = 0.005
 	scaleX, scaleY := d.v.W/float64(d.v.Width), d.v.H/float64(d.v.Height)
 	level := d.v.Level

@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/jpegtest"
 )
 
-// drawn draws a view as RGBA.
-func drawn(t testing.TB, s *slide.Slide, v View, o Options) *image.RGBA {
+// rendered draws a view as RGBA.
+func rendered(t testing.TB, s *slide.Slide, v View, o Options) *image.RGBA {
 	t.Helper()
 	p, err := Draw(context.Background(), s, v, o)
 	if err != nil {
@@ -31,10 +31,10 @@ func lanczosOf(img *image.RGBA, x, y, w, h float64, width, height int) *image.RG
 	size := img.Rect.Size()
 	axis := func(i int, at, step float64, n int) map[int]float64 {
 		scale := max(step, 1)
-		centre := at + (float64(i)+0.5)*step
+		center := at + (float64(i)+0.5)*step
 		weights, sum := map[int]float64{}, 0.0
-		for j := int(math.Floor(centre - 3*scale - 1)); float64(j) < centre+3*scale+1; j++ {
-			x := math.Abs(float64(j)+0.5-centre) / scale * math.Pi
+		for j := int(math.Floor(center - 3*scale - 1)); float64(j) < center+3*scale+1; j++ {
+			x := math.Abs(float64(j)+0.5-center) / scale * math.Pi
 			if x >= 3*math.Pi {
 				continue
 			}
@@ -79,7 +79,7 @@ func TestDraw(t *testing.T) {
 		testLevel{picture: Crop(pictures[2], 75, 50), tile: 48, raw: true, padding: poison})
 	for name, tt := range map[string]struct {
 		v     View
-		level int // that it is drawn from
+		level int // that it is rendered from
 	}{
 		"as it is":                  {View{X: 0, Y: 0, W: 301, H: 203, Width: 301, Height: 203, Level: -1}, 0},
 		"a part":                    {View{X: 37, Y: 51, W: 100, H: 90, Width: 100, Height: 90, Level: -1}, 0},
@@ -104,7 +104,7 @@ func TestDraw(t *testing.T) {
 			if name == "as it is" || name == "a part" {
 				tolerance = 0
 			}
-			checkPixels(t, drawn(t, s, tt.v, Options{}), want, tolerance)
+			checkPixels(t, rendered(t, s, tt.v, Options{}), want, tolerance)
 		})
 	}
 }
@@ -134,12 +134,12 @@ func TestDrawOutside(t *testing.T) {
 			if !raw {
 				tolerance = 20 // the padding is in the last blocks
 			}
-			checkPixels(t, drawn(t, s, v, Options{Background: rust}), want, tolerance)
+			checkPixels(t, rendered(t, s, v, Options{Background: rust}), want, tolerance)
 		}
 	}
 }
 
-// TestDrawRefuses draws views that are none.
+// TestDrawRefuses renders views that are not valid.
 func TestDrawRefuses(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: ramps(130, 70), tile: 64})
 	good := View{W: 10, H: 10, Width: 10, Height: 10, Level: -1}
@@ -186,6 +186,6 @@ func TestDrawJPEG(t *testing.T) {
 		if unscaled := v.W == float64(v.Width); (p.Model == planes.YCbCr) == unscaled {
 			t.Errorf("%+v: model %d, want planes as stored if they are scaled", v, p.Model)
 		}
-		checkPixels(t, p.RGBA(), drawn(t, raw, v, Options{}), 12)
+		checkPixels(t, p.RGBA(), rendered(t, raw, v, Options{}), 12)
 	}
 }

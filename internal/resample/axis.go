@@ -51,7 +51,7 @@ type Axis struct {
 var axes sync.Pool
 
 // NewAxis returns the weights for n samples that cover source samples from at on, each of
-// them step source samples: sample i has its centre at at + (i+½)·step, where source sample
+// them step source samples: sample i has its center at at + (i+½)·step, where source sample
 // j covers j to j+1. Source samples before 0 and after size-1 are those at the edges.
 //
 // N and size must be at least 1, step positive and at most [MaxRatio].
@@ -69,10 +69,10 @@ func NewAxis(f Filter, n int, at, step float64, size int) *Axis {
 	a.resize(min(taps, size))
 	wide := make([]float64, taps)
 	for i := range n {
-		centre := at + (float64(i)+0.5)*step
-		from := int(math.Floor(centre - support + 0.5)) // the first sample whose centre is within the support
+		center := at + (float64(i)+0.5)*step
+		from := int(math.Floor(center - support + 0.5)) // the first sample whose center is within the support
 		if f == Area {
-			from = int(math.Floor(centre - support))
+			from = int(math.Floor(center - support))
 		}
 		inner := step == 1 && from >= 0 && from+taps <= size
 		if inner && a.innerTo == i && a.innerFrom < i {
@@ -81,7 +81,7 @@ func NewAxis(f Filter, n int, at, step float64, size int) *Axis {
 			a.innerTo++
 			continue
 		}
-		f.weigh(wide, centre, scale, from)
+		f.weigh(wide, center, scale, from)
 		a.set(i, from, wide)
 		if inner {
 			a.innerFrom, a.innerTo = i, i+1
@@ -90,7 +90,7 @@ func NewAxis(f Filter, n int, at, step float64, size int) *Axis {
 	return a
 }
 
-// reach returns how far from its centre a sample of the result has source samples, and how
+// reach returns how far from its center a sample of the result has source samples, and how
 // many these are at most.
 func (f Filter) reach(scale float64) (support float64, taps int) {
 	if f == Area {
@@ -113,7 +113,7 @@ func (a *Axis) whole(at, step float64) bool {
 	return true
 }
 
-// resize makes room for n samples of so many taps each, with all weights 0.
+// resize allocates weights for n samples of so many taps each, with all weights 0.
 func (a *Axis) resize(taps int) {
 	a.taps, a.pitch = taps, (taps+pitch-1)/pitch*pitch
 	a.innerFrom, a.innerTo = 0, 0
@@ -194,10 +194,10 @@ func (a *Axis) set(i, from int, wide []float64) {
 // manyTaps is the number of taps from which on their weights are rounded together.
 const manyTaps = 256
 
-// weigh sets w to the weights of the source samples from from on, for a sample at centre.
-func (f Filter) weigh(w []float64, centre, scale float64, from int) {
+// weigh sets w to the weights of the source samples from from on, for a sample at center.
+func (f Filter) weigh(w []float64, center, scale float64, from int) {
 	if f == Area {
-		left, right := centre-scale/2, centre+scale/2
+		left, right := center-scale/2, center+scale/2
 		for j := range w {
 			at := float64(from + j)
 			w[j] = max(0, min(at+1, right)-max(at, left))
@@ -205,7 +205,7 @@ func (f Filter) weigh(w []float64, centre, scale float64, from int) {
 		return
 	}
 	for j := range w {
-		w[j] = lanczos((float64(from+j) + 0.5 - centre) / scale)
+		w[j] = lanczos((float64(from+j) + 0.5 - center) / scale)
 	}
 }
 

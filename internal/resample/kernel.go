@@ -38,7 +38,7 @@ const (
 	lanes   = 0x000000ff_000000ff
 	halves  = 0x0000ffff_0000ffff
 	sumBias = 1 << 14 // of a sum of the first pass: 256.0
-	// bias of both numbers in a word of the first pass, and half of what is cut off
+	// bias of both numbers in a word of the first pass, and half of the bits that are shifted out
 	firstBias = sumBias<<sumShift + 1<<(sumShift-1)
 	biases    = firstBias<<32 | firstBias
 )

@@ -32,11 +32,11 @@ func empty(w, h int) *planes.Plane {
 }
 
 // weight is the definition of the filters, without tables.
-func weight(f Filter, j int, centre, scale float64) float64 {
+func weight(f Filter, j int, center, scale float64) float64 {
 	if f == Area {
-		return max(0, min(float64(j+1), centre+scale/2)-max(float64(j), centre-scale/2))
+		return max(0, min(float64(j+1), center+scale/2)-max(float64(j), center-scale/2))
 	}
-	x := math.Abs(float64(j)+0.5-centre) / scale
+	x := math.Abs(float64(j)+0.5-center) / scale
 	switch {
 	case x == 0:
 		return 1
@@ -54,9 +54,9 @@ func scaled(f Filter, src *planes.Plane, w, h int, x, y, stepX, stepY float64) *
 		scale := max(step, 1)
 		for i := range all {
 			all[i] = make([]float64, size)
-			centre, sum := at+(float64(i)+0.5)*step, 0.0
-			for j := int(centre-3*scale) - 2; float64(j) < centre+3*scale+2; j++ {
-				v := weight(f, j, centre, scale)
+			center, sum := at+(float64(i)+0.5)*step, 0.0
+			for j := int(center-3*scale) - 2; float64(j) < center+3*scale+2; j++ {
+				v := weight(f, j, center, scale)
 				all[i][min(max(j, 0), size-1)] += v
 				sum += v
 			}

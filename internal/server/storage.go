@@ -44,7 +44,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	}
 	d.sources = &source.Pool{Indexes: filepath.Join(o.DataDir, "dumps")}
 	d.memory = limit.LimitMemory(o.Memory)
-	// A third of the memory is for images. A little of it is for what is kept of slides.
+	// A third of the memory is for images. A little of it is for caches of slides.
 	share := d.memory.Limit() / 3
 	kept := min(share/8, 88<<20)
 	d.decode = render.NewBudget(share - kept)

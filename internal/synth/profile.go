@@ -6,7 +6,7 @@ import (
 )
 
 // ScannerProfile returns an ICC profile of a scanner whose red is green and whose green is red,
-// with a gamma of 1.4: whoever does not convert with it sees that at once. It is of version 2, with a
+// with a gamma of 1.4: an image that was not converted with it looks wrong at once. It is of version 2, with a
 // matrix and curves.
 func ScannerProfile() []byte {
 	// Colorants of sRGB relative to D50.
