@@ -28,7 +28,7 @@ func Explain(err error) Problem {
 	case errors.Is(err, slide.ErrNoAssociated):
 		return Problem{404, "The image has no such associated image.", 0}
 	case errors.Is(err, ErrColor):
-		return Problem{400, "The values of the parameter icc are none, embed and srgb.", 0}
+		return Problem{400, "The parameter icc must be none, embed or srgb.", 0}
 	case errors.Is(err, profile.ErrUnusable):
 		_, reason, _ := strings.Cut(err.Error(), profile.ErrUnusable.Error()+": ")
 		return Problem{422, "The colour profile of the image cannot be used: " + reason + ". Without the parameter icc the image is sent as it was scanned.", 0}

@@ -48,7 +48,7 @@ var (
 	// memory than decoding may use.
 	ErrTooLarge = errors.New("too large to be decoded")
 	// ErrColor reports a request for colours other than those of [ParseColor].
-	ErrColor = errors.New("the values of icc are none, embed and srgb")
+	ErrColor = errors.New("icc must be none, embed or srgb")
 	// ErrBusy reports that too many tiles are being rendered, or slides opened, at once.
 	ErrBusy = errors.New("too many requests at once")
 )
