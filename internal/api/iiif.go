@@ -13,6 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
+	"github.com/slideatlas/ptiffstore/internal/region"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -32,7 +33,7 @@ func (a iiifAPI) routes() []route {
 	base := jpegOp(iiifTag, "get-iiif", "Redirect to the description", "", version, imageParam)
 	delete(base.Responses, "200")
 	base.Responses["303"] = &huma.Response{Description: "The description."}
-	part := jpegOp(iiifTag, "get-iiif-image", "Get a region of an image", "A region that is a tile is returned as stored in the file where possible. Other regions are rendered, up to 2048 pixels a side and never enlarged.",
+	part := jpegOp(iiifTag, "get-iiif-image", "Get a region of an image", "A region that is a tile is returned as stored in the file where possible. Other regions are rendered, up to 16,384 pixels a side and never enlarged.",
 		version, imageParam, textParam("path", "region", "full, square, x,y,w,h or pct:x,y,w,h."), textParam("path", "size", "max, w,h or w, or ,h or !w,h or pct:n; in version 2 full, too."),
 		textParam("path", "rotation", "0, 90, 180 or 270, and ! before it to mirror."), textParam("path", "file", "default, color, gray or bitonal, and .jpg or .png."))
 	part.Responses["400"] = problemAnswer("The URL does not describe a valid region: see detail.")
@@ -240,23 +241,39 @@ func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image
 		return err
 	}
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + color.name + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
-	region := rendercache.Region{
+	if bands := iiifBands(plan); bands.Count() > 1 {
+		d := &drawing{
+			renderer: a.Renderer, image: im, bands: bands, format: region.JPEG, colours: color,
+			mirror: plan.Mirror, turn: plan.Turn, gray: plan.Quality == "gray", bitonal: plan.Quality == "bitonal",
+		}
+		if plan.Format == "png" {
+			d.format = region.PNG
+		}
+		return d.send(w, r, answer)
+	}
+	part := rendercache.Region{
 		View:   render.ViewOf(pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), plan.Width, plan.Height),
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
 		Table: color.table(),
 	}
 	contentType := "image/jpeg"
-	if region.PNG {
+	if part.PNG {
 		contentType = "image/png"
 	}
 	err = answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		b, err := a.Renderer.Region(r.Context(), tile.RenderRequest{
 			Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease,
-		}, region)
+		}, part)
 		return color.embedded(b), err
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The region is too narrow for the requested size: request a size with the proportions of the region."}
 	}
 	return err
+}
+
+// iiifBands divides a plan into the bands in which a large region is rendered and sent.
+func iiifBands(v *iiif.Plan) *region.Bands {
+	box := region.Box{X: float64(v.X), Y: float64(v.Y), W: float64(v.W), H: float64(v.H)}
+	return region.NewBands(&region.Plan{Box: box, Inside: box, Width: v.Width, Height: v.Height, Level: -1}, v.Mirror, v.Turn)
 }

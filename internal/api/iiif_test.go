@@ -239,7 +239,7 @@ func TestIIIFInfo(t *testing.T) {
 	tiles := []any{map[string]any{"width": 128.0, "height": 128.0, "scaleFactors": []any{1.0, 2.0, 4.0, 8.0, 16.0}}}
 	want := map[string]any{
 		"@context": "http://iiif.io/api/image/3/context.json", "id": st.url + "/iiif/3/" + id, "type": "ImageService3", "protocol": "http://iiif.io/api/image",
-		"profile": "level2", "width": 1250.0, "height": 750.0, "maxWidth": 2048.0, "maxHeight": 2048.0, "sizes": sizes, "tiles": tiles,
+		"profile": "level2", "width": 1250.0, "height": 750.0, "maxWidth": 16384.0, "maxHeight": 16384.0, "sizes": sizes, "tiles": tiles,
 		"extraQualities": []any{"color", "gray", "bitonal"}, "extraFeatures": []any{"mirroring", "profileLinkHeader"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -272,7 +272,7 @@ func TestIIIFInfo(t *testing.T) {
 	}
 	for path, words := range map[string]string{
 		"full/^max/0/default.jpg":        "enlarging is not supported",
-		"full/3000,/0/default.jpg":       "2048 pixels a side",
+		"full/3000,/0/default.jpg":       "larger than the region",
 		"0,0,1250,750/1,750/0/color.jpg": "", // flat, and still little to read
 		"0,0,10,10/max/45/default.jpg":   "Rotation",
 	} {
@@ -296,6 +296,30 @@ func TestIIIFSigned(t *testing.T) {
 		}
 		if a := g.get(fmt.Sprintf(path, g.away) + "?" + v.Query); a.status != 401 {
 			t.Errorf("%s with a link to another slide: %d, want 401", path, a.status)
+		}
+	}
+}
+
+// TestLargeIIIF requests an image of several bands, also mirrored.
+func TestLargeIIIF(t *testing.T) {
+	st := newSite(t)
+	const w, h, side = 2600, 2000, 512
+	id := st.generic(synth.Generic{Width: w, Height: h, TileW: side, TileH: side})
+	whole := st.assembled(id, w, h, side)
+	flipped := image.NewRGBA(whole.Rect)
+	for y := range h {
+		copy(flipped.Pix[y*flipped.Stride:][:4*w], whole.Pix[(h-1-y)*whole.Stride:])
+	}
+	for path, want := range map[string]struct {
+		picture *image.RGBA
+		most    float64
+	}{
+		"full/max/0/default.png":    {whole, 0},
+		"full/max/!180/default.png": {flipped, 0},
+		"full/max/!180/color.jpg":   {flipped, 1},
+	} {
+		if d := far(want.picture, st.picture("/iiif/3/"+id+"/"+path)); d < 0 || d > want.most {
+			t.Errorf("%s: %v away", path, d)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // MaxSide is the longest side of a rendered region, in pixels.
-const MaxSide = 2048
+const MaxSide = 16384
 
 // The versions of the API.
 const (

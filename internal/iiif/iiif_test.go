@@ -9,14 +9,41 @@ import (
 
 var wide = Image{Width: 10_000, Height: 6_000, TileWidth: 512, TileHeight: 256, Zooms: 6}
 
+// TestLargest has requests for more pixels than a result may have.
+func TestLargest(t *testing.T) {
+	large := Image{Width: 40_000, Height: 30_000, TileWidth: 512, TileHeight: 512, Zooms: 8}
+	for _, tt := range []struct {
+		version    int
+		size, want string
+	}{
+		{3, "max", "0-0-40000-30000-16384x12288-0-default-jpg"},
+		{3, "16384,", "0-0-40000-30000-16384x12288-0-default-jpg"},
+		{3, "!20000,20000", "0-0-40000-30000-16384x12288-0-default-jpg"},
+		{3, "16385,", "larger than 16384 pixels"},
+		{3, "pct:50", "larger than 16384 pixels"},
+		{2, "full", "larger than 16384 pixels"},
+	} {
+		v, err := Parse(tt.version, "full", tt.size, "0", "default.jpg", large)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = v.String()
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%d/%s: %s, want %s", tt.version, tt.size, got, tt.want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		version int
 		address string
 		want    string // or what is wrong
 	}{
-		{3, "full/max/0/default.jpg", "0-0-10000-6000-2048x1229-0-default-jpg"},
-		{2, "full/max/0/default.jpg", "0-0-10000-6000-2048x1229-0-default-jpg"},
+		{3, "full/max/0/default.jpg", "0-0-10000-6000-10000x6000-0-default-jpg"},
+		{2, "full/max/0/default.jpg", "0-0-10000-6000-10000x6000-0-default-jpg"},
 		{3, "square/,100/0/color.png", "2000-0-6000-6000-100x100-0-color-png"},
 		{3, "0,0,512,256/max/90/gray.jpg", "0-0-512-256-512x256-90-gray-jpg"},
 		{3, "9900,5900,512,256/max/!180/bitonal.png", "9900-5900-100-100-100x100-m180-bitonal-png"},
@@ -29,12 +56,11 @@ func TestParse(t *testing.T) {
 		{2, "0,0,4000,1000/200,/0/default.jpg", "0-0-4000-1000-200x50-0-default-jpg"},
 		{2, "0,0,10000,10/1,/0/default.jpg", "0-0-10000-10-1x1-0-default-jpg"},
 		{3, "full/full/0/default.jpg", "size: "},
-		{2, "full/full/0/default.jpg", "larger than 2048"},
+		{2, "full/full/0/default.jpg", "0-0-10000-6000-10000x6000-0-default-jpg"},
 		{3, "full/^max/0/default.jpg", "enlarging is not supported"},
 		{3, "0,0,100,100/101,/0/default.jpg", "larger than the region"},
 		{3, "0,0,100,100/pct:101/0/default.jpg", "pct:n"},
 		{3, "0,0,100,100/pct:0/0/default.jpg", "pct:n"},
-		{3, "full/2049,/0/default.jpg", "larger than 2048"},
 		{3, "full/0,/0/default.jpg", "size: "},
 		{3, "full/,/0/default.jpg", "size: "},
 		{3, "full/!5,/0/default.jpg", "size: "},

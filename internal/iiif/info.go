@@ -86,11 +86,15 @@ func ProfileURL(version int) string {
 	return fmt.Sprintf("%s/%d/level2.json", protocol, version)
 }
 
+// preferredSide is the longest side of the sizes in a description: viewers take one of them for
+// a picture of the entire image.
+const preferredSide = 2048
+
 // sizes returns the sizes of the halved images, smallest first.
 func (p Image) sizes() []Size {
 	list := []Size{}
 	for k := p.Zooms - 1; k >= 0; k-- {
-		if s := (Size{ceilShift(p.Width, k), ceilShift(p.Height, k)}); max(s.Width, s.Height) <= MaxSide {
+		if s := (Size{ceilShift(p.Width, k), ceilShift(p.Height, k)}); max(s.Width, s.Height) <= preferredSide {
 			list = append(list, s)
 		}
 	}
