@@ -114,11 +114,12 @@ vet: web
 # runs them under it.
 UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/cutout internal/dicom internal/icc internal/jpeg internal/planes internal/render internal/resample internal/synth
 
-# Nor are synthetic slides checked in the tests of other packages: they took half of the
-# processor time. The package shares no data with others through sync.Once, sync/atomic and
-# sync.Map, and uses no generic function that others use on shared data: their effects would
-# be hidden from the detector.
-UNCHECKED := $(if $(RACE),-gcflags=github.com/slideatlas/ptiffstore/internal/synth=-race=false)
+# Nor are synthetic slides checked in the tests of other packages, nor what handles pixels and
+# their codecs: they took more than half of the processor time. These packages share no data
+# with others through sync.Once, sync/atomic and sync.Map, and use no generic function that
+# others use on shared data: their effects would be hidden from the detector.
+UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg image/png image/internal/imageutil compress/flate \
+	$(addprefix github.com/slideatlas/ptiffstore/internal/,synth jpeg planes resample icc),-gcflags=$(p)=-race=false))
 
 # Many tests wait for servers, processes and databases: others use the processors meanwhile.
 WAITING := -p 3 -parallel 4
