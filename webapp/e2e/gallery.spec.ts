@@ -84,7 +84,7 @@ test("loads page after page", async ({ page, slides }) => {
   await answerList(page, (params) => {
     const from = Number(params.get("cursor") ?? 0);
     const limit = Math.min(Number(params.get("limit")), total - from);
-    asked.push(limit);
+    if (from > 0 || asked.length === 0) asked.push(limit); // the first page is requested again after a change in the catalog
     const items = Array.from({ length: limit }, (_, i) => ({ ...slides.largest, id: `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null }));
     return { items, next_cursor: from + limit < total ? String(from + limit) : null };
   });
