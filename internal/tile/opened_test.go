@@ -94,6 +94,17 @@ func fetch(s *Server, a Address, match string) (Answer, error) {
 	return im.Tile(context.Background(), &a, match)
 }
 
+// soon waits until something is so. A slide goes with the last of its references, and that of a
+// read that has just ended may still be there.
+func soon(is func() bool) bool {
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
 // TestOpened requests stored tiles: their bytes are unchanged, read once, and their ETag is
 // that of the bytes.
 func TestOpened(t *testing.T) {
@@ -135,7 +146,7 @@ func TestOpened(t *testing.T) {
 		}
 	}
 	s.Close()
-	if src.closed.Load() != 1 {
+	if !soon(func() bool { return src.closed.Load() == 1 }) {
 		t.Errorf("closed %d times", src.closed.Load())
 	}
 	s.Delete("a")
@@ -360,12 +371,8 @@ func TestStoredLimit(t *testing.T) {
 		t.Errorf("%d reads, want the dropped one read again", n)
 	}
 	s.Close()
-	// The slide goes with the last of its references, and that of a read that has just ended may
-	// still be there.
-	for end := time.Now().Add(10 * time.Second); s.Stats().Cached != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes are left", s.Stats().Cached)
-		}
+	if !soon(func() bool { return s.Stats().Cached == 0 }) {
+		t.Errorf("%d bytes are left", s.Stats().Cached)
 	}
 }
 
