@@ -16,8 +16,8 @@ import (
 )
 
 // Export writes each instance to a file of its own in dir: its UID with the suffix ".dcm". A
-// file is there completely or not at all, and its frames were read again and compared. Files
-// that are there already with the same size are kept, so an interrupted export continues.
+// file is there completely or not at all, and its frames were read again and compared. A file
+// that is there already with the same attributes is kept, so an interrupted export continues.
 // Progress is called after each frame with the numbers of frames; it may be nil.
 //
 // The error is that of [Instance.AppendFrame] or of the files. Files written before stay.

@@ -68,7 +68,7 @@ type outTables struct {
 	end    bool                // a block can be ended in every AC table
 }
 
-// newOutTables returns the tables of a frame, or nil if a DC table has no room for the sizes
+// newOutTables returns the tables of a frame, or nil if a DC table has no free codes for the sizes
 // that it lacks.
 func newOutTables(f *Frame) *outTables {
 	o := &outTables{end: true}
@@ -111,7 +111,7 @@ func tableSegment(class, id byte, t codeTable) Segment {
 }
 
 // completeDC returns a table with the codes of t and, behind them, longer codes for the sizes
-// that t lacks. Tables made to measure lack some. There is room as no code has only ones
+// that t lacks. Tables made to measure lack some. There are free ones, as no code has only ones
 // (T.81 C.2).
 func completeDC(t codeTable) (codeTable, bool) {
 	var missing []byte
@@ -131,7 +131,7 @@ func completeDC(t codeTable) (codeTable, bool) {
 		}
 	}
 	for length := longest + 1; length <= 16; length++ {
-		if room := free<<(length-longest) - 1; room >= len(missing) {
+		if unused := free<<(length-longest) - 1; unused >= len(missing) {
 			whole := codeTable{append([]byte(nil), t.counts...), append(append([]byte(nil), t.symbols...), missing...)}
 			whole.counts[length-1] = byte(len(missing))
 			return whole, true

@@ -344,7 +344,7 @@ func TestCompleteDC(t *testing.T) {
 		{"standard", standardDC[0], true},
 		{"one size, of one bit", codeTable{counts(1), []byte{5}}, true},
 		{"all but the code of ones", codeTable{counts(1, 1, 1, 1, 1), []byte{3, 2, 1, 0, 4}}, true},
-		{"two of one bit: no room", codeTable{counts(2), []byte{3, 2}}, false},
+		{"two of one bit: no free code", codeTable{counts(2), []byte{3, 2}}, false},
 		{"the longest are of 16 bits", codeTable{counts(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), []byte{3, 2, 1}}, false},
 		{"none", codeTable{counts(), nil}, false},
 	} {

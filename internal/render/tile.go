@@ -98,7 +98,7 @@ type tileRenderer struct {
 	o            Options
 	tileW, tileH int
 	buf          []byte // of the tile read last
-	room         int64  // bytes taken for buf
+	taken        int64  // bytes of the memory budget for buf
 }
 
 // tile returns tile x,y of zoom level z. Beyond the image, a stored tile has arbitrary
@@ -167,8 +167,8 @@ func (d *tileRenderer) read(ctx context.Context, level, x, y int) ([]byte, error
 
 // done returns the memory of the tile read last.
 func (d *tileRenderer) done(ctx context.Context) {
-	Give(ctx, d.room)
-	d.buf, d.room = nil, 0
+	Give(ctx, d.taken)
+	d.buf, d.taken = nil, 0
 }
 
 // decode decodes a stored tile.
@@ -245,10 +245,10 @@ func (d *tileRenderer) makeRoom(ctx context.Context, n int64) error {
 	if n <= int64(cap(d.buf)) {
 		return nil
 	}
-	if err := Take(ctx, 2*n-d.room); err != nil {
+	if err := Take(ctx, 2*n-d.taken); err != nil {
 		return err
 	}
-	d.room = 2 * n
+	d.taken = 2 * n
 	return nil
 }
 
