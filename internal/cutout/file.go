@@ -51,30 +51,12 @@ func (c *Cutout) directories(big bool, tiles int64) []byte {
 
 // fields returns the fields of the directory of a level, whose tiles begin at an offset.
 func (c *Cutout) fields(i int, l *level, big bool, at int64) []bigtiff.Field {
-	const jpegCompression = 7
-	bits := []int{8, 8, 8}[:l.kind.components]
-	f := []bigtiff.Field{
-		bigtiff.Long(tiff.TagNewSubfileType, min(i, 1)),
-		bigtiff.Long(tiff.TagImageWidth, l.width),
-		bigtiff.Long(tiff.TagImageLength, l.height),
-		bigtiff.Shorts(tiff.TagBitsPerSample, bits...),
-		bigtiff.Shorts(tiff.TagCompression, jpegCompression),
-		bigtiff.Shorts(tiff.TagPhotometric, l.kind.photometric),
-		bigtiff.Shorts(tiff.TagSamplesPerPixel, l.kind.components),
-		bigtiff.Shorts(tiff.TagPlanarConfig, 1),
-		bigtiff.Text(tiff.TagSoftware, "ptiffstore"),
-		bigtiff.Long(tiff.TagTileWidth, c.TileSize.X),
-		bigtiff.Long(tiff.TagTileLength, c.TileSize.Y),
-	}
-	if l.kind.photometric == yCbCr {
-		f = append(f, bigtiff.Shorts(tiff.TagYCbCrSubSampling, l.kind.h, l.kind.v))
-	}
-	if x, y := c.s.MPPX, c.s.MPPY; x > 0 && y > 0 {
-		const centimetre = 3
-		scale := 1e4 / float64(l.downsample)
-		f = append(f, bigtiff.Rational(tiff.TagXResolution, scale/x), bigtiff.Rational(tiff.TagYResolution, scale/y),
-			bigtiff.Shorts(tiff.TagResolutionUnit, centimetre))
-	}
+	d := float64(l.downsample)
+	f := (&bigtiff.Level{
+		Reduced: i > 0, Width: l.width, Height: l.height, TileWidth: c.TileSize.X, TileHeight: c.TileSize.Y,
+		Photometric: l.kind.photometric, Components: l.kind.components, ChromaX: l.kind.h, ChromaY: l.kind.v,
+		MPPX: c.s.MPPX * d, MPPY: c.s.MPPY * d,
+	}).Fields()
 	if i == 0 && c.profile != nil {
 		f = append(f, bigtiff.Field{Tag: tiff.TagICCProfile, Type: tiff.Undefined, Count: len(c.profile), Data: c.profile})
 	}

@@ -261,34 +261,13 @@ func (p *packer) finish() error {
 
 // fields returns the fields of a level's directory.
 func (p *packer) fields(l *level) []bigtiff.Field {
-	const jpegCompression, tagDocumentName = 7, 269
+	const tagDocumentName = 269
 	s := &p.slide.Levels[l.number]
-	reduced, bits := 0, []int{8, 8, 8}[:l.kind.components]
-	if l.number > 0 {
-		reduced = 1
-	}
-	f := []bigtiff.Field{
-		bigtiff.Long(tiff.TagNewSubfileType, reduced),
-		bigtiff.Long(tiff.TagImageWidth, s.Width),
-		bigtiff.Long(tiff.TagImageLength, s.Height),
-		bigtiff.Shorts(tiff.TagBitsPerSample, bits...),
-		bigtiff.Shorts(tiff.TagCompression, jpegCompression),
-		bigtiff.Shorts(tiff.TagPhotometric, l.kind.photometric),
-		bigtiff.Shorts(tiff.TagSamplesPerPixel, l.kind.components),
-		bigtiff.Shorts(tiff.TagPlanarConfig, 1),
-		bigtiff.Text(tiff.TagSoftware, "ptiffstore"),
-		bigtiff.Long(tiff.TagTileWidth, s.TileWidth),
-		bigtiff.Long(tiff.TagTileLength, s.TileHeight),
-	}
-	if l.kind.photometric == yCbCr {
-		f = append(f, bigtiff.Shorts(tiff.TagYCbCrSubSampling, l.kind.h, l.kind.v))
-	}
-	if x, y := p.slide.MPPX, p.slide.MPPY; x > 0 && y > 0 {
-		const centimetre = 3
-		scale := 1e4 / s.Downsample
-		f = append(f, bigtiff.Rational(tiff.TagXResolution, scale/x), bigtiff.Rational(tiff.TagYResolution, scale/y),
-			bigtiff.Shorts(tiff.TagResolutionUnit, centimetre))
-	}
+	f := (&bigtiff.Level{
+		Reduced: l.number > 0, Width: s.Width, Height: s.Height, TileWidth: s.TileWidth, TileHeight: s.TileHeight,
+		Photometric: l.kind.photometric, Components: l.kind.components, ChromaX: l.kind.h, ChromaY: l.kind.v,
+		MPPX: p.slide.MPPX * s.Downsample, MPPY: p.slide.MPPY * s.Downsample,
+	}).Fields()
 	if l.number == 0 {
 		f = append(f, bigtiff.Text(tiff.TagImageDescription, p.description()))
 		if name := strings.ReplaceAll(p.o.Name, "\x00", ""); name != "" {
