@@ -59,12 +59,16 @@ export const test = base.extend<{ watched: Watched }, WorkerFixtures>({
   }, { scope: "worker", timeout: 300_000 }],
 
   slides: [async ({ server }, use) => {
-    const found = (await (await fetch(`${server}/api/v1/images?limit=100`)).json()) as { items: SlideImage[] };
-    const all = await Promise.all(found.items.map(async ({ id }) => (await (await fetch(`${server}/api/v1/images/${id}`)).json()) as SlideImage));
+    const list = async (): Promise<SlideImage[]> => {
+      const found = (await (await fetch(`${server}/api/v1/images?limit=100`)).json()) as { items: SlideImage[] };
+      return Promise.all(found.items.map(async ({ id }) => (await (await fetch(`${server}/api/v1/images/${id}`)).json()) as SlideImage));
+    };
+    // A server prints its address before it has looked at its slides.
+    let all: SlideImage[] = [];
+    await expect.poll(async () => (all = await list()).some(isViewable), { message: "a slide that can be opened", timeout: 60_000 }).toBe(true);
     const shown = all.filter(isViewable).sort((a, b) => b.width * b.height - a.width * a.height);
-    if (shown.length === 0) throw new Error("the server has no slide that can be opened");
     await use({ all, largest: shown[0]!, measured: shown.find((image) => image.mpp_x !== null)! });
-  }, { scope: "worker" }],
+  }, { scope: "worker", timeout: 90_000 }],
 
   baseURL: async ({ server }, use) => use(server),
 
