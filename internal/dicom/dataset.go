@@ -21,9 +21,9 @@ import (
 type Element struct {
 	Tag     Tag
 	VR      VR
-	Text    []string  // AS, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UI, UT
-	Numbers []float64 // FL, FD, SL, SS, UL, US
-	Bytes   []byte    // OB, OV, OW, UN, as in a file in little endian
+	Text    []string  // AE, AS, AT, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UC, UI, UR, UT
+	Numbers []float64 // FL, FD, SL, SS, SV, UL, US, UV
+	Bytes   []byte    // OB, OD, OF, OL, OV, OW, UN, as in a file in little endian
 	Items   []Dataset // SQ
 }
 
@@ -45,6 +45,67 @@ func (d Dataset) Text(t Tag) string {
 		return e.Text[0]
 	}
 	return ""
+}
+
+// Items returns the items of a sequence; none if it is not there.
+func (d Dataset) Items(t Tag) []Dataset {
+	if e := d.Get(t); e != nil {
+		return e.Items
+	}
+	return nil
+}
+
+// Floats returns the values of an attribute of numbers, or of numbers as text. It returns nil
+// if one of them is not finite or no number at all: files are not to be trusted.
+func (d Dataset) Floats(t Tag) []float64 {
+	e := d.Get(t)
+	if e == nil {
+		return nil
+	}
+	out := slices.Clone(e.Numbers)
+	for _, s := range e.Text {
+		v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		if err != nil {
+			return nil
+		}
+		out = append(out, v)
+	}
+	for _, v := range out {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+	}
+	return out
+}
+
+// Int returns the first value of an attribute of integers, or of integers as text. The second
+// result is false if there is none.
+func (d Dataset) Int(t Tag) (int64, bool) {
+	e := d.Get(t)
+	switch {
+	case e == nil:
+	case len(e.Numbers) > 0 && e.Numbers[0] == math.Trunc(e.Numbers[0]) && math.Abs(e.Numbers[0]) <= 1<<53:
+		return int64(e.Numbers[0]), true
+	case len(e.Text) > 0:
+		v, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(e.Text[0]), "+"), 10, 64)
+		return v, err == nil
+	}
+	return 0, false
+}
+
+// sort puts the elements in the order of their tags. It returns the index of one whose tag is
+// there twice, or -1.
+func (d Dataset) sort() int {
+	byTag := func(a, b Element) int { return cmp.Compare(a.Tag, b.Tag) }
+	if !slices.IsSortedFunc(d, byTag) {
+		slices.SortStableFunc(d, byTag)
+	}
+	for i := 1; i < len(d); i++ {
+		if d[i].Tag == d[i-1].Tag {
+			return i
+		}
+	}
+	return -1
 }
 
 // Set sets an attribute of the dictionary in this package. Values are strings, integers and
@@ -90,6 +151,8 @@ func (e *Element) number(v float64) {
 		e.Text = append(e.Text, decimal(v))
 	case "IS":
 		e.Text = append(e.Text, strconv.FormatInt(int64(v), 10))
+	case "FL":
+		e.Numbers = append(e.Numbers, float64(float32(v)))
 	default:
 		e.Numbers = append(e.Numbers, v)
 	}

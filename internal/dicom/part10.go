@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -94,6 +95,13 @@ func appendValue(out []byte, e *Element) []byte {
 			binary.LittleEndian.PutUint32(out[at:], uint32(len(out)-at-4))
 		}
 		return out
+	case e.VR == "AT":
+		for _, s := range e.Text {
+			v, _ := strconv.ParseUint(s, 16, 32) //nolint:errcheck // text of tags is written by this package
+			out = binary.LittleEndian.AppendUint16(out, uint16(v>>16))
+			out = binary.LittleEndian.AppendUint16(out, uint16(v))
+		}
+		return out
 	case e.Text != nil:
 		out = append(out, strings.Join(e.Text, `\`)...)
 		if e.VR == "UI" {
@@ -114,6 +122,14 @@ func appendValue(out []byte, e *Element) []byte {
 
 func appendNumber(out []byte, vr VR, v float64) []byte {
 	switch vr {
+	case "SS":
+		return binary.LittleEndian.AppendUint16(out, uint16(int16(v)))
+	case "SL":
+		return binary.LittleEndian.AppendUint32(out, uint32(int32(v)))
+	case "SV":
+		return binary.LittleEndian.AppendUint64(out, uint64(int64(v)))
+	case "UV":
+		return binary.LittleEndian.AppendUint64(out, uint64(v))
 	case "US":
 		return binary.LittleEndian.AppendUint16(out, uint16(v))
 	case "UL":

@@ -59,8 +59,12 @@ const (
 	InstanceNumber                             Tag = 0x00200013
 	FrameOfReferenceUID                        Tag = 0x00200052
 	PositionReferenceIndicator                 Tag = 0x00201040
+	ConcatenationUID                           Tag = 0x00209161
+	InConcatenationNumber                      Tag = 0x00209162
+	InConcatenationTotalNumber                 Tag = 0x00209163
 	DimensionOrganizationUID                   Tag = 0x00209164
 	DimensionOrganizationSequence              Tag = 0x00209221
+	ConcatenationFrameOffsetNumber             Tag = 0x00209228
 	DimensionOrganizationType                  Tag = 0x00209311
 	IlluminationTypeCodeSequence               Tag = 0x00220016
 	SamplesPerPixel                            Tag = 0x00280002
@@ -113,6 +117,7 @@ const (
 	LabelText                                  Tag = 0x22000002
 	BarcodeValue                               Tag = 0x22000005
 	SharedFunctionalGroupsSequence             Tag = 0x52009229
+	PerFrameFunctionalGroupsSequence           Tag = 0x52009230
 	ExtendedOffsetTable                        Tag = 0x7FE00001
 	ExtendedOffsetTableLengths                 Tag = 0x7FE00002
 	PixelData                                  Tag = 0x7FE00010
@@ -133,6 +138,7 @@ var representations = map[Tag]VR{
 	SliceThickness: "DS", DeviceSerialNumber: "LO", SoftwareVersions: "LO", ContributingEquipmentSequence: "SQ",
 	StudyInstanceUID: "UI", SeriesInstanceUID: "UI", StudyID: "SH", SeriesNumber: "IS", InstanceNumber: "IS",
 	FrameOfReferenceUID: "UI", PositionReferenceIndicator: "LO", DimensionOrganizationUID: "UI",
+	ConcatenationUID: "UI", InConcatenationNumber: "US", InConcatenationTotalNumber: "US", ConcatenationFrameOffsetNumber: "UL",
 	DimensionOrganizationSequence: "SQ", DimensionOrganizationType: "CS", IlluminationTypeCodeSequence: "SQ",
 	SamplesPerPixel: "US", PhotometricInterpretation: "CS", PlanarConfiguration: "US", NumberOfFrames: "IS",
 	Rows: "US", Columns: "US", PixelSpacing: "DS", BitsAllocated: "US", BitsStored: "US", HighBit: "US",
@@ -148,6 +154,6 @@ var representations = map[Tag]VR{
 	SpecimenLabelInImage: "CS", FocusMethod: "CS", ExtendedDepthOfField: "CS", ImageOrientationSlide: "DS",
 	OpticalPathSequence: "SQ", OpticalPathIdentifier: "SH", IlluminationColorCodeSequence: "SQ", ObjectiveLensPower: "DS",
 	NumberOfOpticalPaths: "UL", TotalPixelMatrixFocalPlanes: "UL", LabelText: "UT", BarcodeValue: "LT",
-	SharedFunctionalGroupsSequence: "SQ",
-	ExtendedOffsetTable:            "OV", ExtendedOffsetTableLengths: "OV", PixelData: "OB",
+	SharedFunctionalGroupsSequence: "SQ", PerFrameFunctionalGroupsSequence: "SQ",
+	ExtendedOffsetTable: "OV", ExtendedOffsetTableLengths: "OV", PixelData: "OB",
 }
