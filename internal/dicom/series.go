@@ -67,8 +67,12 @@ type Instance struct {
 	Columns, Rows  int     // of frames; frame number row*Columns + column, from 0
 
 	series     *Series
-	associated []byte // the only frame of an associated image
-	background []byte // the frame in place of tiles that the scanner skipped; nil without such tiles
+	associated []byte   // the only frame of an associated image
+	background []byte   // the frame in place of tiles that the scanner skipped; nil without such tiles
+	sizes      []uint32 // upper bounds of the bytes of the tiles, row by row; 0 for skipped ones
+	// loose means that frames may be much shorter than [slide.Slide.TileBytes] says: the slide
+	// is in no file, or its tiles repeat the tables that they share.
+	loose bool
 }
 
 // NewSeries describes a slide. It reads the tile tables of all levels, and one tile of each.
@@ -122,7 +126,7 @@ func (d *Series) addLevel(i int) error {
 		UID: d.pixelUID(fmt.Sprintf("level %d", i)), TransferSyntax: JPEGBaseline,
 		Level: i, Columns: l.Columns, Rows: l.Rows, series: d,
 	}
-	sample, stored, empty, err := d.sample(i)
+	sample, stored, empty, err := d.sample(in)
 	if err != nil {
 		return err
 	}
@@ -147,19 +151,22 @@ func (d *Series) addLevel(i int) error {
 
 // sample returns a stored tile of a level, the bytes of all its tiles, and whether some were
 // skipped.
-func (d *Series) sample(level int) (tile []byte, stored int64, empty bool, err error) {
+func (d *Series) sample(in *Instance) (tile []byte, stored int64, empty bool, err error) {
+	level, first := in.Level, int64(0)
 	l := &d.slide.Levels[level]
 	if l.Layout.Codec != slide.JPEG {
 		return nil, 0, false, fmt.Errorf("level %d: %w: they are compressed as %v", level, ErrNotBaseline, l.Layout.Codec)
 	}
 	at := image.Pt(-1, 0)
+	in.sizes = make([]uint32, 0, l.Rows*l.Columns)
 	for row := range l.Rows {
 		for col := range l.Columns {
 			n := d.slide.TileBytes(level, col, row)
+			in.sizes = append(in.sizes, uint32(n)) // at most 64 MiB
 			if stored += n; n == 0 {
 				empty = true
 			} else if at.X < 0 {
-				at = image.Pt(col, row)
+				at, first = image.Pt(col, row), n
 			}
 		}
 	}
@@ -167,6 +174,10 @@ func (d *Series) sample(level int) (tile []byte, stored int64, empty bool, err e
 		return nil, 0, false, fmt.Errorf("level %d: %w: no tile is stored", level, ErrNotBaseline)
 	}
 	tile, err = d.slide.AppendTile(nil, level, at.X, at.Y)
+	in.loose = first > int64(len(tile))+1 // but for a byte behind the end
+	if in.loose {
+		stored = min(stored, int64(len(tile))*int64(l.Columns*l.Rows))
+	}
 	return tile, stored, empty, err
 }
 
