@@ -17,44 +17,50 @@ const (
 	overviewPixels = 8 << 20
 )
 
-// Overviews keeps the decoded planes of one small level of each slide: the smallest one of at
-// least 1024 pixels, from which pictures of the entire slide are rendered in many sizes. It is
-// safe for concurrent use. A nil Overviews keeps nothing.
+// Overviews keeps the decoded planes of small levels of slides: the smallest one of at least
+// 1024 pixels and those that are smaller, from which pictures of the entire slide are rendered
+// in many sizes. It is safe for concurrent use. A nil Overviews keeps nothing.
 type Overviews struct {
-	levels *otter.Cache[string, *planes.Picture] // by revision
+	levels *otter.Cache[overviewKey, *planes.Picture]
 }
 
-// NewOverviews returns a cache of at most that many bytes. The level of a slide usually takes
-// 2 to 4 MB.
+type overviewKey struct {
+	revision string
+	level    int
+}
+
+// NewOverviews returns a cache of at most that many bytes. The largest level of a slide usually
+// takes 2 to 4 MB, and the others a third of that.
 func NewOverviews(bytes int64) *Overviews {
-	return &Overviews{otter.Must(&otter.Options[string, *planes.Picture]{
+	return &Overviews{otter.Must(&otter.Options[overviewKey, *planes.Picture]{
 		MaximumWeight: uint64(max(bytes, 1)),
-		Weigher:       func(_ string, p *planes.Picture) uint32 { return uint32(heldBy(p)) },
+		Weigher:       func(_ overviewKey, p *planes.Picture) uint32 { return uint32(heldBy(p)) },
 	})}
 }
 
-// overviewLevel returns the level of a slide that is kept, or -1.
-func overviewLevel(s *slide.Slide) int {
-	for i := len(s.Levels) - 1; i >= 0; i-- {
-		if l := &s.Levels[i]; max(l.Width, l.Height) >= overviewSide {
-			if l.Width*l.Height > overviewPixels {
-				return -1
-			}
-			return i
+// isOverview reports whether a level of a slide is kept.
+func isOverview(s *slide.Slide, level int) bool {
+	if level < 0 || s.Levels[level].Width*s.Levels[level].Height > overviewPixels {
+		return false
+	}
+	for i := level + 1; i < len(s.Levels); i++ {
+		if max(s.Levels[i].Width, s.Levels[i].Height) >= overviewSide {
+			return false
 		}
 	}
-	return -1
+	return true
 }
 
 // overview returns the kept level if the view is rendered from it. If it is not kept yet, a view
 // of at least half of it makes it so.
 func (d *drawing) overview(ctx context.Context, r image.Rectangle) (f source, ok bool, err error) {
 	o := d.o.Overviews
-	if o == nil || d.o.Revision == "" || d.mixed || d.from.reduction != 1 || d.from.level < 0 || d.from.level != overviewLevel(d.s) {
+	if o == nil || d.o.Revision == "" || d.mixed || d.from.reduction != 1 || !isOverview(d.s, d.from.level) {
 		return f, false, nil
 	}
 	all := d.from.valid
-	p, known := o.levels.GetIfPresent(d.o.Revision)
+	key := overviewKey{d.o.Revision, d.from.level}
+	p, known := o.levels.GetIfPresent(key)
 	if !known && 2*r.Dx()*r.Dy() < all.Dx()*all.Dy() {
 		return f, false, nil
 	}
@@ -71,7 +77,7 @@ func (d *drawing) overview(ctx context.Context, r image.Rectangle) (f source, ok
 		if d.o.Current != nil && !d.o.Current() {
 			return source{Picture: p, at: all.Min, shared: true}, true, nil
 		}
-		o.levels.Set(d.o.Revision, p)
+		o.levels.Set(key, p)
 	}
 	if last := &p.Planes[len(p.Planes)-1]; all.Min.X%last.H != 0 || all.Min.Y%last.V != 0 {
 		return f, false, nil

@@ -1,9 +1,10 @@
 package rendercache
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -21,7 +22,9 @@ import (
 // recently used ones. Its contents can be rendered again, so the directory may be emptied
 // at any time. A Cache is safe for concurrent use.
 //
-// The layout is {directory}/{first two letters of the key}/{key}.jpg.
+// The layout is {directory}/{first two letters of the key}/{key}.jpg. Files are not flushed to
+// the disk: four bytes behind the image are its checksum, which shows what a crash of the host
+// left incomplete.
 type Cache struct {
 	dir  string
 	max  atomic.Int64
@@ -105,7 +108,8 @@ func (c *Cache) get(key string) []byte {
 	if err != nil {
 		return nil
 	}
-	if !bytes.HasPrefix(b, []byte{0xff, 0xd8}) || !bytes.HasSuffix(b, []byte{0xff, 0xd9}) {
+	b, ok := withoutChecksum(b)
+	if !ok {
 		os.Remove(path) // incomplete after a crash of the host: it is rendered again
 		return nil
 	}
@@ -116,6 +120,25 @@ func (c *Cache) get(key string) []byte {
 	return b
 }
 
+// checksumSize is the size in bytes of the checksum behind an image.
+const checksumSize = 4
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// withChecksum returns what the file of an image has.
+func withChecksum(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(make([]byte, 0, len(b)+checksumSize), b...), crc32.Checksum(b, castagnoli))
+}
+
+// withoutChecksum returns the image in a file, if it is complete.
+func withoutChecksum(b []byte) ([]byte, bool) {
+	n := len(b) - checksumSize
+	if n <= 0 || binary.BigEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli) {
+		return nil, false
+	}
+	return b[:n:n], true
+}
+
 // Put stores an image. If that fails, it logs a warning, and the image is rendered again
 // when it is next requested.
 func (c *Cache) Put(key string, b []byte) {
@@ -123,7 +146,7 @@ func (c *Cache) Put(key string, b []byte) {
 		c.log.Warn("cannot cache a rendered image", "err", fsx.WithoutPath(err))
 		return
 	}
-	if c.size.Add(int64(len(b))) > c.max.Load() {
+	if c.size.Add(int64(len(b)+checksumSize)) > c.max.Load() {
 		c.trim()
 	}
 }
@@ -142,8 +165,8 @@ func (c *Cache) put(key string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
+	_, err = f.Write(withChecksum(b))
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -185,10 +185,12 @@ func (fx *fixture) serve(ctx context.Context, o *options, bin, name, data, pin s
 		s.stop()
 		return nil, err
 	}
+	s.image = fx.id
 	return s, nil
 }
 
-// find waits until the slide is in the gallery, and returns its largest zoom.
+// find waits until the slide is in the gallery, and returns its largest zoom. Its id is
+// in fx until another server is asked.
 func (fx *fixture) find(ctx context.Context, base string) (int, error) {
 	var page struct {
 		Items []struct {

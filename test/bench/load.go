@@ -20,6 +20,7 @@ type server struct {
 	name  string
 	url   string // base, with a slash at its end
 	paths string // file of paths below url, one a line
+	image string // id of the slide, if this is the program: each server has its own
 	pids  []int  // of its processes, to measure their processor time
 	stop  func()
 	// authorization, if not empty, is sent with each request.

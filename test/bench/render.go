@@ -82,14 +82,14 @@ func startRegions(ctx context.Context, o *options, fx *fixture) ([]*regionServer
 			return servers, err
 		}
 		s.name = b.name
-		servers = append(servers, &regionServer{s, iiifFormat("/iiif/2/" + fx.id + "/")})
+		servers = append(servers, &regionServer{s, iiifFormat("/iiif/2/" + s.image + "/")})
 		if i > 0 {
 			continue
 		}
 		api := *s
 		api.name, api.stop = s.name+", region API", func() {}
-		if l := regionLoads(regionSlideWidth, regionSlideHeight)[0]; (&regionServer{&api, apiFormat(fx.id)}).check(ctx, &l, l.start(1, 2)) == nil {
-			servers = append(servers, &regionServer{&api, apiFormat(fx.id)})
+		if l := regionLoads(regionSlideWidth, regionSlideHeight)[0]; (&regionServer{&api, apiFormat(s.image)}).check(ctx, &l, l.start(1, 2)) == nil {
+			servers = append(servers, &regionServer{&api, apiFormat(s.image)})
 		}
 	}
 	return servers, nil

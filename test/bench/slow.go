@@ -116,12 +116,15 @@ func startPython(ctx context.Context, o *options, fx *fixture, name string) (*se
 	return start(ctx, name, "", "/usr/bin/python3", script, fx.slide, "0")
 }
 
+// client keeps the connections of all that request at the same time.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
 func getBody(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,11 @@ func thumbnails(ctx context.Context, o *options, r *report) error {
 		return err
 	}
 	for i, b := range builds {
-		s, err := fx.serve(ctx, o, b.path, b.name, filepath.Join(o.work, fmt.Sprint("data-thumbnails-", i)), "")
+		data := filepath.Join(o.work, fmt.Sprint("data-thumbnails-", i))
+		if err := os.RemoveAll(data); err != nil { // an earlier run in this folder left thumbnails
+			return err
+		}
+		s, err := fx.serve(ctx, o, b.path, b.name, data, "")
 		if err != nil {
 			return err
 		}
@@ -51,7 +55,7 @@ func thumbnails(ctx context.Context, o *options, r *report) error {
 				if i == 0 {
 					paths = append(paths, fmt.Sprintf("/%d", side))
 				} else {
-					paths = append(paths, fmt.Sprintf("/api/v1/images/%s/thumbnail?width=%d&height=%d", fx.id, side, side))
+					paths = append(paths, fmt.Sprintf("/api/v1/images/%s/thumbnail?width=%d&height=%d", s.image, side, side))
 				}
 			}
 			got, err := batch(ctx, s, paths, regionConnections)
