@@ -47,12 +47,13 @@ func (p *AssociatedImage) Columns() int {
 	return ceilDiv(p.Width, p.TileWidth)
 }
 
-// An associatedImage is the location of an associated image: in a directory of its own, or
-// inside a text.
+// An associatedImage is the location of an associated image: in a directory of its own,
+// inside a text, or that of a [Composite].
 type associatedImage struct {
-	kind string
-	dir  *tiff.Directory // nil if the image is inside a text
-	text *embedded
+	kind   string
+	dir    *tiff.Directory
+	text   *embedded
+	stored *Stored
 }
 
 // ReadAssociated returns the associated image of that kind as stored. If the file contains
@@ -87,6 +88,8 @@ func (s *Slide) AssociatedCost(kind string) int64 {
 		p := &s.associated[i]
 		switch {
 		case p.kind != kind:
+		case p.stored != nil:
+			cost = max(cost, p.stored.cost())
 		case p.dir == nil:
 			cost = max(cost, 3*min(p.text.n, maxSpan)) // the text, the text without references, and the decoded bytes
 		default:
@@ -115,6 +118,9 @@ func (s *Slide) piecesCost(d *tiff.Directory) int64 {
 }
 
 func (s *Slide) readAssociated(p *associatedImage) (*AssociatedImage, error) {
+	if p.stored != nil {
+		return p.stored.read()
+	}
 	if p.dir != nil {
 		return s.readPieces(p.dir)
 	}

@@ -23,6 +23,9 @@ func (s *Slide) Check() error {
 	if s.elsewhere() {
 		return s.checkRoot()
 	}
+	if s.isComposite() {
+		return s.checkLayers()
+	}
 	c := checker{s: s}
 	for level := range s.Levels {
 		if err := c.table(level); err != nil {
@@ -168,8 +171,18 @@ func (c *checker) tile(r tileRange) error {
 		return err
 	}
 	c.buf = b
-	fail := func(format string, args ...any) error {
-		return &tiff.FormatError{Offset: int64(r.off), Tag: src.offsets, Msg: fmt.Sprintf(format, args...)}
+	black, err := l.checkComplete(b, int64(r.off), src.offsets)
+	if black {
+		c.black++
+	}
+	return err
+}
+
+// checkComplete checks the bytes of a tile at off, and reports whether it is uncompressed and
+// contains only zeros.
+func (l *Level) checkComplete(b []byte, off int64, tag tiff.Tag) (zeros bool, err error) {
+	fail := func(format string, args ...any) (bool, error) {
+		return false, &tiff.FormatError{Offset: off, Tag: tag, Msg: fmt.Sprintf(format, args...)}
 	}
 	raw := l.Layout.pieceBytes(l.TileWidth, l.TileHeight)
 	switch l.Layout.Codec {
@@ -177,9 +190,7 @@ func (c *checker) tile(r tileRange) error {
 		if int64(len(b)) < raw {
 			return fail("the tile is incomplete: it has %d bytes instead of %d", len(b), raw)
 		}
-		if len(bytes.Trim(b, "\x00")) == 0 {
-			c.black++
-		}
+		return len(bytes.Trim(b, "\x00")) == 0, nil
 	case Deflate:
 		z, err := zlib.NewReader(bytes.NewReader(b))
 		if err != nil {
@@ -206,7 +217,7 @@ func (c *checker) tile(r tileRange) error {
 			return fail("the tile is incomplete: it has %d bytes of a WebP image of %d", len(b), size+8)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // typeSize is the number of bytes of a value of an integer type.

@@ -12,7 +12,8 @@ import (
 // touched, and is another one once the file has other tiles, without reading any of them. It
 // reads the tile tables of all levels.
 //
-// Slides whose tiles are in no file have a hash of their geometry only.
+// Slides whose tiles are in no file have a hash of their geometry only, those of a [Composite] one
+// of its contents and the geometry.
 func (s *Slide) Fingerprint() (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	var b []byte
@@ -29,7 +30,7 @@ func (s *Slide) Fingerprint() (sum [sha256.Size]byte, err error) {
 			number(uint64(v))
 		}
 		number(math.Float64bits(l.Downsample))
-		if s.elsewhere() {
+		if s.elsewhere() || s.isComposite() {
 			continue
 		}
 		t := s.sources[i].table.Load()
@@ -42,6 +43,9 @@ func (s *Slide) Fingerprint() (sum [sha256.Size]byte, err error) {
 			number(t.offsets.At(j))
 			number(t.counts.At(j))
 		}
+	}
+	if s.isComposite() {
+		s.addContents(number)
 	}
 	h.Write(b)
 	return [sha256.Size]byte(h.Sum(nil)), nil

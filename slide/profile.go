@@ -22,6 +22,9 @@ func (s *Slide) ICC() ([]byte, error) {
 	if s.profile != nil {
 		return s.profile.read(s.file)
 	}
+	if s.isComposite() && s.layers[0].Profile != nil {
+		return s.layers[0].Profile, nil
+	}
 	return s.TileICC()
 }
 
@@ -56,6 +59,9 @@ func (s *Slide) AssociatedICC(kind string) ([]byte, error) {
 		p := &s.associated[i]
 		if p.kind != kind {
 			continue
+		}
+		if p.stored != nil && p.stored.Profile != nil {
+			return p.stored.Profile, nil
 		}
 		if p.dir != nil {
 			if own := directoryICC(p.dir); own != nil {

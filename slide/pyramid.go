@@ -61,14 +61,14 @@ func New(p Pyramid) (*Slide, error) {
 	return s, nil
 }
 
-// WithTiles returns the slide of a pyramid with another function that reads its tiles, such as
-// one with a cache in front of [Slide.AppendTile]. The function must check the tiles, as
-// AppendTile does. The properties are shared.
+// WithTiles returns the slide of a [Pyramid] or [Composite] with another function that reads its
+// tiles, such as one with a cache in front of [Slide.AppendTile]. The function must check the
+// tiles, as AppendTile does. The properties are shared.
 func (s *Slide) WithTiles(read func(dst []byte, level, col, row int) ([]byte, error)) *Slide {
 	t := &Slide{
 		Format: s.Format, Vendor: s.Vendor, Levels: s.Levels, Zooms: s.Zooms, MPPX: s.MPPX, MPPY: s.MPPY,
 		ObjectivePower: s.ObjectivePower, Barcode: s.Barcode, Properties: s.Properties, Warnings: s.Warnings, Bounds: s.Bounds,
-		checked: read,
+		checked: read, size: s.size, layers: s.layers, contents: s.contents, associated: s.associated,
 	}
 	t.mem.Store(s.footprint())
 	return t
@@ -78,8 +78,8 @@ func (s *Slide) WithTiles(read func(dst []byte, level, col, row int) ([]byte, er
 // slide was made by [New], or written from such a slide.
 func (s *Slide) IsPyramid() bool { return s.elsewhere() || s.background != nil }
 
-// elsewhere reports whether the tiles are not in a file.
-func (s *Slide) elsewhere() bool { return s.tiles != nil || s.checked != nil }
+// elsewhere reports whether the tiles are those of a [Pyramid], which are not in a file.
+func (s *Slide) elsewhere() bool { return s.tiles != nil || s.checked != nil && !s.isComposite() }
 
 // Cropped reports whether the image is only a part of level 0.
 func (s *Slide) Cropped() bool {

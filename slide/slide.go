@@ -125,9 +125,11 @@ type Slide struct {
 	gaps       bool              // empty tiles of smaller levels are missing, not glass
 	background []uint64          // offsets of tiles that are background, see [PackedDescription]; nil in other files
 	mem        atomic.Int64
+	layers     []layer  // of a [Composite], one for each level; nil in other slides
+	contents   []byte   // of a [Composite]
 	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.
 	tiles func(dst []byte, zoom, col, row int) ([]byte, error)
-	// checked returns tiles of a [Pyramid] that were checked already, by level; see
+	// checked returns tiles of a [Pyramid] or [Composite] that were checked already, by level; see
 	// [Slide.WithTiles].
 	checked func(dst []byte, level, col, row int) ([]byte, error)
 }
@@ -166,7 +168,13 @@ func Open(r io.ReaderAt, size int64) (*Slide, error) {
 
 // Bytes returns the approximate memory that s holds at present, in bytes, for caches
 // with a size limit.
-func (s *Slide) Bytes() int64 { return s.mem.Load() }
+func (s *Slide) Bytes() int64 {
+	n := s.mem.Load()
+	for i := range s.layers {
+		n += s.layers[i].Tiles.Memory()
+	}
+	return n
+}
 
 // Associated returns the kinds of associated images in the file, sorted: "label",
 // "macro", "thumbnail". It does not check whether they can be read.
@@ -191,6 +199,9 @@ func (s *Slide) footprint() int64 {
 	n := int64(fixed + level*len(s.Levels))
 	if s.file != nil {
 		n += int64(directory * len(s.file.Directories()))
+	}
+	for i := range s.layers {
+		n += int64(len(s.layers[i].Profile))
 	}
 	for _, w := range s.Warnings {
 		n += int64(len(w)) + 64

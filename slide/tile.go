@@ -38,6 +38,9 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return dst, ErrNoTile
 	}
+	if s.isComposite() {
+		return s.appendLayerTile(dst, level, col, row)
+	}
 	if s.elsewhere() {
 		return s.appendTileOf(dst, level, col, row)
 	}
@@ -81,6 +84,9 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 	l := &s.Levels[level]
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return 0
+	}
+	if s.isComposite() {
+		return s.layerTileBytes(level, col, row)
 	}
 	if s.elsewhere() {
 		return tileLimit(l)

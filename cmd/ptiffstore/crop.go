@@ -21,7 +21,7 @@ import (
 )
 
 type cropCmd struct {
-	File string `arg:"" help:"Slide file."`
+	File string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
 	Box  string `arg:"" name:"x,y,w,h" help:"Left edge, top edge, width and height, in pixels of the largest level."`
 	Out  string `arg:"" help:"File to write, which must not exist: .tif or .tiff for a lossless pyramid, .png or .jpg for a picture."`
 	JSON bool   `help:"Print JSON."`

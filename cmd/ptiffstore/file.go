@@ -22,9 +22,15 @@ import (
 // white is the background where the scanner skipped a tile.
 var white = color.RGBA{255, 255, 255, 255}
 
-// openSlide opens the slide in the file at path. Its errors have the exit code [exitFile]
-// if the file itself is at fault.
-func openSlide(path string) (*slide.Slide, *os.File, error) {
+// openSlide opens the slide in the file at path, or the DICOM series in the folder at path or to
+// which the file at path belongs. Its errors have the exit code [exitFile] if the file itself is
+// at fault.
+func openSlide(path string) (*slide.Slide, *slideFiles, error) {
+	if series, err := isSeries(path); err != nil {
+		return nil, nil, err
+	} else if series {
+		return openSeries(path)
+	}
 	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -39,7 +45,7 @@ func openSlide(path string) (*slide.Slide, *os.File, error) {
 		f.Close()
 		return nil, nil, fileError(path, err)
 	}
-	return s, f, nil
+	return s, &slideFiles{[]*os.File{f}, fi.Size()}, nil
 }
 
 // fileError returns err, of reading the file at path or of rendering an image from it, with
@@ -86,7 +92,7 @@ func (o *output) write(std streams, b []byte) error {
 }
 
 type tileCmd struct {
-	File string `arg:"" help:"Slide file."`
+	File string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
 	Z    int    `arg:"" help:"Zoom level: 0 is the one tile that shows the whole slide."`
 	X    int    `arg:"" help:"Column, from 0 at the left."`
 	Y    int    `arg:"" help:"Row, from 0 at the top."`
@@ -119,7 +125,7 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 }
 
 type associatedCmd struct {
-	File string `arg:"" help:"Slide file."`
+	File string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
 	Kind string `arg:"" enum:"label,macro,thumbnail" help:"label, macro or thumbnail."`
 	output
 }
@@ -140,7 +146,7 @@ func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 }
 
 type previewCmd struct {
-	File   string `arg:"" help:"Slide file."`
+	File   string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
 	Height int    `default:"100" help:"Height in pixels, 1 to 2048."`
 	output
 }

@@ -13,7 +13,7 @@ import (
 )
 
 type inspectCmd struct {
-	File string `arg:"" help:"Slide file."`
+	File string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -57,11 +57,7 @@ func (c *inspectCmd) Run(std streams) error {
 		return err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r := report(s, fi.Size())
+	r := report(s, f.size)
 	p, err := profile.Read(s)
 	if err != nil {
 		return fileError(c.File, err)

@@ -1,0 +1,146 @@
+package dicom
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// parts reads the files of a folder, in reverse order of their names.
+func parts(t testing.TB, dir string) []Part {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []Part
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append([]Part{{Name: f.Name(), R: bytes.NewReader(b), Size: int64(len(b))}}, all...)
+	}
+	return all
+}
+
+// exported returns the files of a series.
+func exported(t testing.TB, d *Series) []Part {
+	t.Helper()
+	dir := t.TempDir()
+	if err := d.Export(t.Context(), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	return parts(t, dir)
+}
+
+// A picture is what a slide is compared by.
+type picture struct {
+	Levels     []slide.Level
+	Associated []string
+	MPPX, MPPY float64
+	Power      float64
+	Barcode    string
+}
+
+func pictureOf(s *slide.Slide) picture {
+	return picture{s.Levels, s.Associated(), s.MPPX, s.MPPY, s.ObjectivePower, s.Barcode}
+}
+
+// TestOpenExport opens an exported series: a slide with the same levels and the same bytes.
+func TestOpenExport(t *testing.T) {
+	t.Parallel()
+	for _, extended := range []bool{false, true} {
+		s := write(t, philips)
+		d := newSeries(t, s, everything())
+		d.extended = extended
+		got, err := Open(exported(t, d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(pictureOf(s), pictureOf(got)); diff != "" {
+			t.Errorf("extended %v: (-exported +opened)\n%s", extended, diff)
+		}
+		for level := range s.Levels {
+			sameTiles(t, d, got, level)
+		}
+		for _, kind := range s.Associated() {
+			want, err := s.ReadAssociated(kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := got.ReadAssociated(kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(want.JPEG(), p.JPEG()) || int64(len(p.JPEG())) > got.AssociatedCost(kind) {
+				t.Errorf("%s: other bytes, or a cost of %d", kind, got.AssociatedCost(kind))
+			}
+		}
+		if icc, err := got.ICC(); err != nil || !bytes.Equal(icc, sRGBProfile()) {
+			t.Errorf("a profile of %d bytes and %v", len(icc), err)
+		}
+		if got.Format != "dicom" || got.Vendor != s.Vendor || got.IsPyramid() || got.Cropped() || len(got.Zooms) != len(s.Zooms) {
+			t.Errorf("format %q, vendor %q, %d zoom levels", got.Format, got.Vendor, len(got.Zooms))
+		}
+	}
+}
+
+// sameTiles compares the tiles of a level with the frames of its instance, which have the
+// background in place of skipped tiles.
+func sameTiles(t *testing.T, d *Series, s *slide.Slide, level int) {
+	t.Helper()
+	in, l := d.Instances[level], &s.Levels[level]
+	var want, got []byte
+	for n := range in.Frames() {
+		var err error
+		if want, err = in.AppendFrame(want[:0], n); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = s.AppendTile(got[:0], level, n%l.Columns, n/l.Columns); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("level %d frame %d: %d bytes, want %d", level, n, len(got), len(want))
+		}
+		if room := s.TileBytes(level, n%l.Columns, n/l.Columns); room < int64(len(got)) || room > int64(len(got))+1 {
+			t.Errorf("level %d frame %d: at most %d bytes, but it has %d", level, n, room, len(got))
+		}
+	}
+	if _, err := s.AppendTile(nil, level, l.Columns, 0); !errors.Is(err, slide.ErrNoTile) {
+		t.Errorf("a tile outside of the level: %v", err)
+	}
+}
+
+func TestFingerprintOfSeries(t *testing.T) {
+	t.Parallel()
+	sum := func(o Options, change func([]Part) []Part) string {
+		s, err := Open(change(exported(t, newSeries(t, write(t, philips), o))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, err := s.Fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%x", sum)
+	}
+	as := func(p []Part) []Part { return p }
+	one := sum(everything(), as)
+	if again := sum(everything(), func(p []Part) []Part { return append(p[1:], p[0], p[1]) }); again != one {
+		t.Errorf("%s in another order, %s before", again, one)
+	}
+	if other := sum(Options{ID: "im2"}, as); other == one {
+		t.Errorf("%s of another image, too", other)
+	}
+}
