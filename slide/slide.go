@@ -125,8 +125,8 @@ type Slide struct {
 	gaps       bool              // empty tiles of smaller levels are missing, not glass
 	background []uint64          // offsets of tiles that are background, see [PackedDescription]; nil in other files
 	mem        atomic.Int64
-	layers     []layer  // of a [Composite], one for each level; nil in other slides
-	contents   []byte   // of a [Composite]
+	layers     []layer // of a [Composite], one for each level; nil in other slides
+	contents   []byte  // of a [Composite]
 	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.
 	tiles func(dst []byte, zoom, col, row int) ([]byte, error)
 	// checked returns tiles of a [Pyramid] or [Composite] that were checked already, by level; see

@@ -19,8 +19,6 @@ const (
 	// maxFrames limits the frames of a series. A slide of 300,000 × 300,000 pixels in tiles of
 	// 256 × 256 has 1.4 million.
 	maxFrames = 4 << 20
-	// itemHead is the size of the tag and length of an item.
-	itemHead = 8
 )
 
 // A frameFile locates the frames of an instance in its file. It is safe for concurrent use.
@@ -69,7 +67,7 @@ func (f *frameFile) appendFrame(dst []byte, i int) ([]byte, int64, error) {
 	case n == 0:
 		return dst, at, slide.ErrEmptyTile
 	}
-	return longer[:base+n], at + itemHead, nil
+	return longer[:base+n], at + itemHeader, nil
 }
 
 // join moves the contents of the items in b together, and returns their size. It reports false
@@ -77,11 +75,11 @@ func (f *frameFile) appendFrame(dst []byte, i int) ([]byte, int64, error) {
 func join(b []byte) (int, bool) {
 	to := 0
 	for at := 0; at < len(b); {
-		if len(b)-at < itemHead || !isItem(b[at:]) {
+		if len(b)-at < itemHeader || !isItem(b[at:]) {
 			return 0, false
 		}
 		n := int(binary.LittleEndian.Uint32(b[at+4:]))
-		if at += itemHead; n > len(b)-at {
+		if at += itemHeader; n > len(b)-at {
 			return 0, false
 		}
 		to += copy(b[to:], b[at:at+n])
@@ -122,7 +120,7 @@ func (f *frameFile) frameBytes(i int) int64 {
 	if err != nil || t.n[i] > maxFrameBytes {
 		return 0
 	}
-	return max(int64(t.n[i])-itemHead, 0)
+	return max(int64(t.n[i])-itemHeader, 0)
 }
 
 // memory returns the size of the table in memory, in bytes.
@@ -154,12 +152,12 @@ func (f *frameFile) load() (*frameTable, error) {
 // find locates the frames: by the extended offset table, else by the basic one, else by
 // walking through the items. A table that does not fit the items is ignored.
 func (f *frameFile) find() (*frameTable, error) {
-	var head [itemHead]byte
+	var head [itemHeader]byte
 	if err := f.read(head[:], f.file.Pixels); err != nil {
 		return nil, err
 	}
 	basic := int64(binary.LittleEndian.Uint32(head[4:]))
-	first := f.file.Pixels + itemHead + basic
+	first := f.file.Pixels + itemHeader + basic
 	if !isItem(head[:]) || first > f.size {
 		return nil, &FormatError{Offset: f.file.Pixels, Tag: PixelData, Msg: "the file is damaged: the pixel data does not begin with a table of offsets"}
 	}
@@ -199,10 +197,10 @@ func (f *frameFile) readExtended(first int64) (*frameTable, error) {
 	t := newFrameTable(f.frames)
 	for i := range f.frames {
 		at, length := binary.LittleEndian.Uint64(b[8*i:]), binary.LittleEndian.Uint64(b[8*(f.frames+i):])
-		if at > uint64(f.size) || length > math.MaxUint32-itemHead-1 {
+		if at > uint64(f.size) || length > math.MaxUint32-itemHeader-1 {
 			return nil, nil
 		}
-		t.add(first+int64(at), int64(length+length&1)+itemHead)
+		t.add(first+int64(at), int64(length+length&1)+itemHeader)
 	}
 	return t, nil
 }
@@ -211,7 +209,7 @@ func (f *frameFile) readExtended(first int64) (*frameTable, error) {
 // overflow are understood, as frames are in order and smaller than 4 GiB. It returns nil without
 // a usable table.
 func (f *frameFile) readBasic(first int64) (*frameTable, error) {
-	start := f.file.Pixels + itemHead
+	start := f.file.Pixels + itemHeader
 	if first-start != 4*int64(f.frames) {
 		return nil, nil
 	}
@@ -228,12 +226,12 @@ func (f *frameFile) readBasic(first int64) (*frameTable, error) {
 			next += 1 << 32
 		}
 		if i > 0 {
-			if next-at < itemHead {
+			if next-at < itemHeader {
 				return nil, nil
 			}
 			t.add(first+at, next-at)
 		}
-		if at = next; first+at+itemHead > f.size {
+		if at = next; first+at+itemHeader > f.size {
 			return nil, nil
 		}
 	}
@@ -249,9 +247,9 @@ func (f *frameFile) readBasic(first int64) (*frameTable, error) {
 // that isn't the end of the pixel data.
 func (f *frameFile) lastEnd(at int64) (int64, error) {
 	const most = 1 << 16 // items of one frame
-	var head [itemHead]byte
+	var head [itemHeader]byte
 	for range most {
-		if at+itemHead > f.size {
+		if at+itemHeader > f.size {
 			return -1, nil
 		}
 		if err := f.read(head[:], at); err != nil {
@@ -263,7 +261,7 @@ func (f *frameFile) lastEnd(at int64) (int64, error) {
 			}
 			return at, nil
 		}
-		at += itemHead + int64(binary.LittleEndian.Uint32(head[4:]))
+		at += itemHeader + int64(binary.LittleEndian.Uint32(head[4:]))
 	}
 	return -1, nil
 }
@@ -272,7 +270,7 @@ func (f *frameFile) lastEnd(at int64) (int64, error) {
 // item. Each frame is checked again when it is read.
 func (f *frameFile) plausible(t *frameTable) (bool, error) {
 	const sample = 16
-	var head [itemHead]byte
+	var head [itemHeader]byte
 	n := len(t.at)
 	for i, at := range t.at {
 		if at < f.file.Pixels || int64(t.n[i]) > f.size-at {
@@ -285,7 +283,7 @@ func (f *frameFile) plausible(t *frameTable) (bool, error) {
 		if err := f.read(head[:], at); err != nil {
 			return false, err
 		}
-		if !isItem(head[:]) || int64(binary.LittleEndian.Uint32(head[4:])) > int64(t.n[i])-itemHead {
+		if !isItem(head[:]) || int64(binary.LittleEndian.Uint32(head[4:])) > int64(t.n[i])-itemHeader {
 			return false, nil
 		}
 	}
@@ -314,7 +312,7 @@ func (f *frameFile) walk() (*frameTable, error) {
 	switch {
 	case len(items) == f.frames:
 		for _, e := range items {
-			t.add(e.Offset-itemHead, e.Length+itemHead)
+			t.add(e.Offset-itemHeader, e.Length+itemHeader)
 		}
 		return t, nil
 	case len(items) == 0:
@@ -328,7 +326,7 @@ func (f *frameFile) walk() (*frameTable, error) {
 			}
 		}
 		if starts {
-			t.add(e.Offset-itemHead, e.Length+itemHead)
+			t.add(e.Offset-itemHeader, e.Length+itemHeader)
 		} else if !t.extend(e.Offset + e.Length) {
 			return nil, &FormatError{Offset: e.Offset, Tag: PixelData, Msg: "the file is damaged: a frame has 4 GiB or more"}
 		}

@@ -166,7 +166,7 @@ func newInstance(p Part, f *File) (*instance, error) {
 	// Each frame takes a byte, or the head of an item.
 	room := in.part.Size - f.Pixels
 	if f.PixelLength < 0 {
-		room /= itemHead
+		room /= itemHeader
 	}
 	if int64(in.frames) > room {
 		return nil, &FormatError{Tag: NumberOfFrames, Msg: fmt.Sprintf("the file is damaged: it has no room for %d frames", in.frames)}
