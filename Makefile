@@ -112,15 +112,16 @@ vet: web
 	@go vet -C scripts/release ./...
 
 # Packages that only compute take ten times as long under the race detector; test-long
-# runs them under it.
+# runs them under it. Others have no goroutines at all, and so no races.
 UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/cutout internal/dicom internal/icc internal/jpeg internal/planes internal/render internal/resample internal/synth
+ALONE := internal/config internal/deploy internal/etag internal/fsx internal/iiif internal/instance internal/slideatlas internal/storeroot internal/strictjson internal/verify internal/webui scripts/gotest scripts/licenses
 
 # Nor are synthetic slides checked in the tests of other packages, nor what handles pixels and
 # their codecs: they took more than half of the processor time. These packages share no data
 # with others through sync.Once, sync/atomic and sync.Map, and use no generic function that
 # others use on shared data: their effects would be hidden from the detector.
-UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg image/png image/internal/imageutil compress/flate \
-	$(addprefix github.com/slideatlas/ptiffstore/internal/,synth jpeg planes resample icc),-gcflags=$(p)=-race=false))
+UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg image/png image/internal/imageutil compress/flate github.com/klauspost/compress/flate \
+	$(addprefix github.com/slideatlas/ptiffstore/,internal/synth internal/jpeg internal/planes internal/resample internal/icc test/picture),-gcflags=$(p)=-race=false))
 
 # Many tests wait for servers, processes and databases: others use the processors meanwhile.
 WAITING := -p 3 -parallel 4
@@ -132,8 +133,8 @@ WAITING := -p 3 -parallel 4
 test-go: web
 	@echo "== tests"
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
-	$(call GOTEST,-timeout 40m $(UNRACED:%=./%) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
-	$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
+	$(call GOTEST,-timeout 40m . $(addprefix ./,$(wildcard $(UNRACED) $(ALONE))) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
+	$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vxE "$$(go list -m)(/($(subst $() ,|,$(UNRACED) $(ALONE))))?"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
 	$(TESTRELEASE) || failed=1; \
 	exit $${failed:-0}
 

@@ -54,6 +54,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
 	{"internal/catalog", "internal/fsx internal/db internal/loop", "github.com/jackc/pgx/v5 golang.org/x/text"},
 	{"test/slidetest", "", ""},
+	{"test/picture", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},

@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/slideatlas"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/picture"
 )
 
 // A pyramid is a picture as one of SlideAtlas's uploaders stores it. Nothing of it comes from
@@ -32,21 +33,12 @@ type pyramid struct {
 // square, else at its head. With cut, tiles end with the picture instead of being padded.
 func newPyramid(t *testing.T, w, h, tile int, foot, cut bool) *pyramid {
 	t.Helper()
-	p := &pyramid{picture: image.NewRGBA(image.Rect(0, 0, w, h)), tile: tile, levels: 1, stored: map[string][]byte{}, smaller: map[string]*image.RGBA{}}
+	p := &pyramid{picture: picture.Checkered(w, h), tile: tile, levels: 1, stored: map[string][]byte{}, smaller: map[string]*image.RGBA{}}
 	for tile<<(p.levels-1) < max(w, h) {
 		p.levels++
 	}
 	if foot {
 		p.at.Y = tile<<(p.levels-1) - h
-	}
-	for y := range h {
-		for x := range w {
-			tone := 60 * float64((x/32+y/32)%2)
-			p.picture.SetRGBA(x, y, color.RGBA{
-				uint8(60 + tone + 100*float64(x)/float64(w)), uint8(60 + tone + 100*float64(y)/float64(h)),
-				uint8(80 + tone + 40*math.Sin(float64(x+2*y)/200)), 255,
-			})
-		}
 	}
 	for z := range p.levels {
 		level := p.halved(p.levels-1-z, p.at)
@@ -99,87 +91,9 @@ func (p *pyramid) halved(k int, at image.Point) *image.RGBA {
 	if m := p.smaller[key]; m != nil {
 		return m
 	}
-	n, end := 1<<k, at.Add(p.picture.Rect.Max)
-	out := image.NewRGBA(image.Rect(at.X/n, at.Y/n, (end.X+n-1)/n, (end.Y+n-1)/n))
-	for y := out.Rect.Min.Y; y < out.Rect.Max.Y; y++ {
-		for x := out.Rect.Min.X; x < out.Rect.Max.X; x++ {
-			out.SetRGBA(x, y, mean(p.picture, image.Rect(x*n, y*n, (x+1)*n, (y+1)*n).Sub(at)))
-		}
-	}
+	out := picture.Reduced(p.picture, 1<<k, at)
 	p.smaller[key] = out
 	return out
-}
-
-// mean returns the mean colour of a part of a picture.
-func mean(m *image.RGBA, r image.Rectangle) color.RGBA {
-	r = r.Intersect(m.Rect)
-	var sum [3]int
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			c := m.RGBAAt(x, y)
-			sum[0], sum[1], sum[2] = sum[0]+int(c.R), sum[1]+int(c.G), sum[2]+int(c.B)
-		}
-	}
-	n := max(r.Dx()*r.Dy(), 1)
-	return color.RGBA{uint8(sum[0] / n), uint8(sum[1] / n), uint8(sum[2] / n), 255}
-}
-
-// scaled returns the pixels r of the picture at another size, scaled by Lanczos-3.
-func (p *pyramid) scaled(r image.Rectangle, w, h int) *image.RGBA {
-	columns, rows := lanczos(r.Dx(), w), lanczos(r.Dy(), h)
-	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	narrow := make([][]float64, r.Dy()) // rows of w pixels, red, green and blue
-	for y := range narrow {
-		narrow[y] = make([]float64, 3*w)
-		for x, weights := range columns {
-			for i, weight := range weights {
-				for c, v := range p.picture.Pix[p.picture.PixOffset(r.Min.X+i, r.Min.Y+y):][:3] {
-					narrow[y][3*x+c] += weight * float64(v)
-				}
-			}
-		}
-	}
-	for y, weights := range rows {
-		for x := range w {
-			var sum [3]float64
-			for i, weight := range weights {
-				for c := range sum {
-					sum[c] += weight * narrow[i][3*x+c]
-				}
-			}
-			for c, v := range sum {
-				out.Pix[out.PixOffset(x, y)+c] = uint8(min(max(math.Round(v), 0), 255))
-			}
-			out.Pix[out.PixOffset(x, y)+3] = 255
-		}
-	}
-	return out
-}
-
-// lanczos returns, for each of m pixels, the weights of the n pixels that it is made of.
-func lanczos(n, m int) []map[int]float64 {
-	scale := float64(n) / float64(m)
-	all := make([]map[int]float64, m)
-	for i := range all {
-		all[i] = map[int]float64{}
-		center, total := (float64(i)+0.5)*scale, 0.0
-		for j := max(int(center-3*scale), 0); j < min(int(center+3*scale)+1, n); j++ {
-			x := math.Pi * (float64(j) + 0.5 - center) / scale
-			if math.Abs(x) >= 3*math.Pi {
-				continue
-			}
-			weight := 1.0
-			if x != 0 {
-				weight = 3 * math.Sin(x) * math.Sin(x/3) / (x * x)
-			}
-			all[i][j] = weight
-			total += weight
-		}
-		for j := range all[i] {
-			all[i][j] /= total
-		}
-	}
-	return all
 }
 
 // put adds the pyramid to the site as the image with that id.
@@ -211,14 +125,14 @@ func (st *site) put(id string, p *pyramid, origin slide.Origin, without ...strin
 func (st *site) same(path string, want *image.RGBA, tolerance float64) {
 	st.t.Helper()
 	got := st.picture(path)
-	if d := far(got, want); d < 0 || d > tolerance {
+	if d := picture.Difference(got, want); d < 0 || d > tolerance {
 		st.t.Errorf("%s: the mean difference is %.2f, %v, want %v", path, d, got.Rect, want.Rect)
 		return
 	}
 	end := got.Rect.Max
 	for _, edge := range []image.Rectangle{{Max: image.Pt(end.X, 1)}, {Max: image.Pt(1, end.Y)}, {image.Pt(end.X-1, 0), end}, {image.Pt(0, end.Y-1), end}} {
 		// Only brightness: padding has a part in the colours of the last pixels.
-		a, b := mean(got, edge), mean(want, edge)
+		a, b := picture.Mean(got, edge), picture.Mean(want, edge)
 		if d := float64(color.GrayModel.Convert(a).(color.Gray).Y) - float64(color.GrayModel.Convert(b).(color.Gray).Y); math.Abs(d) > 3+2*tolerance {
 			st.t.Errorf("%s: the edge %v is %v, want %v", path, edge, a, b)
 		}
@@ -261,7 +175,7 @@ func TestBounds(t *testing.T) {
 				if w > tt.w || h > tt.h {
 					continue
 				}
-				st.same(fmt.Sprintf("/api/v1/images/a/thumbnail?width=%d&height=%d", n, n), p.scaled(p.picture.Rect, w, h), 6)
+				st.same(fmt.Sprintf("/api/v1/images/a/thumbnail?width=%d&height=%d", n, n), picture.Scaled(p.picture, p.picture.Rect, w, h), 6)
 			}
 		})
 	}
@@ -330,7 +244,7 @@ func (p *pyramid) checkDeepZoom(st *site) {
 		p.tilesOf(k, func(x, y int, want *image.RGBA) {
 			tolerance := p.tolerance(k)
 			if k >= p.levels { // smaller than a tile: the whole picture at that size
-				want, tolerance = p.scaled(p.picture.Rect, want.Rect.Dx(), want.Rect.Dy()), 12
+				want, tolerance = picture.Scaled(p.picture, p.picture.Rect, want.Rect.Dx(), want.Rect.Dy()), 12
 			}
 			st.same(fmt.Sprintf("/dzi/a_files/%d/%d_%d.jpg", largest-k, x, y), want, tolerance)
 		})
@@ -375,7 +289,7 @@ func (p *pyramid) checkIIIF(st *site) {
 		st.t.Fatalf("description %+v", info)
 	}
 	for _, s := range info.Sizes {
-		st.same(fmt.Sprintf("/iiif/3/a/full/%d,%d/0/default.jpg", s.Width, s.Height), p.scaled(p.picture.Rect, s.Width, s.Height), 6)
+		st.same(fmt.Sprintf("/iiif/3/a/full/%d,%d/0/default.jpg", s.Width, s.Height), picture.Scaled(p.picture, p.picture.Rect, s.Width, s.Height), 6)
 	}
 	for k, factor := range info.Tiles[0].ScaleFactors {
 		p.tilesOf(k, func(x, y int, want *image.RGBA) {
@@ -385,10 +299,10 @@ func (p *pyramid) checkIIIF(st *site) {
 		})
 	}
 	for _, r := range []image.Rectangle{image.Rect(3, 5, 103, 67), image.Rect(size.X-51, size.Y-33, size.X, size.Y), image.Rect(7, 0, 57, 20)} {
-		exact := p.scaled(r, r.Dx(), r.Dy())
+		exact := picture.Scaled(p.picture, r, r.Dx(), r.Dy())
 		path := fmt.Sprintf("/iiif/2/a/%d,%d,%d,%d/", r.Min.X, r.Min.Y, r.Dx(), r.Dy())
 		st.same(path+"full/0/default.png", exact, 2.5)
-		st.same(path+fmt.Sprintf("%d,%d/0/default.png", r.Dx()/3, r.Dy()/3), p.scaled(r, r.Dx()/3, r.Dy()/3), 8)
+		st.same(path+fmt.Sprintf("%d,%d/0/default.png", r.Dx()/3, r.Dy()/3), picture.Scaled(p.picture, r, r.Dx()/3, r.Dy()/3), 8)
 	}
 }
 
@@ -407,7 +321,7 @@ func TestBoundsAbsent(t *testing.T) {
 	draw.Draw(shown, shown.Rect, got, root.Rect.Min, draw.Src)
 	want := image.NewRGBA(shown.Rect)
 	draw.Draw(want, want.Rect, root, root.Rect.Min, draw.Src)
-	if d := far(shown, want); d > 3 {
+	if d := picture.Difference(shown, want); d > 3 {
 		t.Errorf("the smallest tile: the mean difference is %.2f", d)
 	}
 	if c := got.RGBAAt(100, 20); max(int(c.R)-250, 250-int(c.R)) > 3 || c.B > 235 {

@@ -12,6 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/icc"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/picture"
 )
 
 // colored adds slides of the same pixels: without a profile, and with one that can be used, one that is sRGB,
@@ -101,10 +102,10 @@ func TestColorParameter(t *testing.T) {
 		}
 		want := st.picture(at("scanner", "none"))
 		table.Convert(want.Pix, want.Pix)
-		if d := far(want, st.picture(at("scanner", "srgb"))); d < 0 || d > 4 {
+		if d := picture.Difference(want, st.picture(at("scanner", "srgb"))); d < 0 || d > 4 {
 			t.Errorf("%s: converted pixels differ by %.1f from those of the table", path, d)
 		}
-		if d := far(st.picture(at("none", "none")), st.picture(at("none", "srgb"))); d != 0 {
+		if d := picture.Difference(st.picture(at("none", "none")), st.picture(at("none", "srgb"))); d != 0 {
 			t.Errorf("%s: pixels without a profile differ by %.1f", path, d)
 		}
 		e := st.get(at("scanner", "embed"))
@@ -126,7 +127,7 @@ func TestColorParameter(t *testing.T) {
 		at := "/api/v1/images/" + ids["scanner.tiff"] + "/region?w=64&h=48&format=" + format
 		want := pixelsOf(t, st.get(at))
 		table.Convert(want.Pix, want.Pix)
-		if d := far(want, pixelsOf(t, st.get(at+"&icc=srgb"))); d != 0 {
+		if d := picture.Difference(want, pixelsOf(t, st.get(at+"&icc=srgb"))); d != 0 {
 			t.Errorf("%s: converted pixels differ by %.1f from those of the table", at, d)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/test/picture"
 )
 
 // picture requests a picture and decodes it.
@@ -36,9 +37,7 @@ func (st *site) picture(path string) *image.RGBA {
 	if err != nil {
 		st.t.Fatalf("GET %s: %v", path, err)
 	}
-	out := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))
-	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
-	return out
+	return picture.RGBA(img)
 }
 
 // generic is the id of a slide whose size is not a multiple of the tile size.
@@ -46,19 +45,6 @@ func (st *site) generic(g synth.Generic) string {
 	st.t.Helper()
 	st.write(g, "slides/a.tiff")
 	return st.slides(nil)["a.tiff"]
-}
-
-// far is the mean difference of the bytes of two pictures, or -1 if their sizes differ.
-func far(a, b *image.RGBA) float64 {
-	if a.Rect.Size() != b.Rect.Size() {
-		return -1
-	}
-	sum := 0
-	for i := range a.Pix {
-		d := int(a.Pix[i]) - int(b.Pix[i])
-		sum += max(d, -d)
-	}
-	return float64(sum) / float64(len(a.Pix))
 }
 
 // TestIIIFPixels checks that a region has the right pixels, stored or rendered.
@@ -100,7 +86,7 @@ func TestIIIFPixels(t *testing.T) {
 		// The decoder of this test repeats samples of chroma, which the server blends with their
 		// neighbours, as libjpeg does.
 		const blended = 0.6
-		if d := far(want, st.picture(at+path)); d < 0 || d > blended {
+		if d := picture.Difference(want, st.picture(at+path)); d < 0 || d > blended {
 			t.Errorf("%s is %v away", path, d)
 		}
 	}
@@ -110,7 +96,7 @@ func TestIIIFPixels(t *testing.T) {
 		if n, _ := fmt.Sscanf(path, "%d,%d,%d,%d/%d,%d/", &x, &y, &w, &h, &ow, &oh); n != 6 {
 			x, y, w, h, ow, oh = 0, 0, 700, 500, 70, 50
 		}
-		if d := far(shrunk(part(x, y, w, h), ow, oh), st.picture(at+path)); d < 0 || d > most {
+		if d := picture.Difference(shrunk(part(x, y, w, h), ow, oh), st.picture(at+path)); d < 0 || d > most {
 			t.Errorf("%s is %v away, want %v at most", path, d, most)
 		}
 	}
@@ -318,7 +304,7 @@ func TestLargeIIIF(t *testing.T) {
 		"full/max/!180/default.png": {flipped, 0},
 		"full/max/!180/color.jpg":   {flipped, 1},
 	} {
-		if d := far(want.picture, st.picture("/iiif/3/"+id+"/"+path)); d < 0 || d > want.most {
+		if d := picture.Difference(want.picture, st.picture("/iiif/3/"+id+"/"+path)); d < 0 || d > want.most {
 			t.Errorf("%s: %v away", path, d)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/codec"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/picture"
 )
 
 // pixelsOf decodes a picture.
@@ -36,21 +37,14 @@ func pixelsOf(t *testing.T, a answer) *image.RGBA {
 		if len(a.body) != 3*w*h {
 			t.Fatalf("%d bytes of %d×%d pixels", len(a.body), w, h)
 		}
-		out := image.NewRGBA(image.Rect(0, 0, w, h))
-		for i := range w * h {
-			copy(out.Pix[4*i:], a.body[3*i:][:3])
-			out.Pix[4*i+3] = 255
-		}
-		return out
+		return picture.FromRGB(a.body, w, h)
 	default:
 		t.Fatalf("%d %v %.200s", a.status, a.header, a.body)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))
-	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
-	return out
+	return picture.RGBA(img)
 }
 
 // assembled returns the stored pixels of the largest level.
@@ -115,7 +109,7 @@ func TestRegion(t *testing.T) {
 			continue
 		}
 		img := pixelsOf(t, a)
-		if d := far(tt.want, img); d < 0 || d > tt.most {
+		if d := picture.Difference(tt.want, img); d < 0 || d > tt.most {
 			t.Errorf("%s: %v pixels, %v away, want %v and %v at most", tt.query, img.Rect.Size(), d, tt.want.Rect.Size(), tt.most)
 		}
 		h := a.header
@@ -154,7 +148,7 @@ func TestStoredRegion(t *testing.T) {
 		got := pixelsOf(t, a)
 		var x, y, w, h int
 		fmt.Sscanf(a.header.Get("X-Region-Box"), "%d,%d,%d,%d", &x, &y, &w, &h)
-		if d := far(cropped(stored, x, y, w, h), got); (d == 0) != same || d < 0 {
+		if d := picture.Difference(cropped(stored, x, y, w, h), got); (d == 0) != same || d < 0 {
 			t.Errorf("%s: %v pixels, %v away from those stored; the same: %t", query, got.Rect.Size(), d, same)
 		}
 		if p, err := slide.JPEGProfile(a.body); err != nil || (len(p) > 0) != strings.Contains(query, "embed") {
@@ -221,7 +215,7 @@ func TestRegionScale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := far(level, pixelsOf(t, st.get(at+"x=256&y=256&level=1&width=128&height=128"))); level.Rect.Dx() == 128 && d != 0 {
+	if d := picture.Difference(level, pixelsOf(t, st.get(at+"x=256&y=256&level=1&width=128&height=128"))); level.Rect.Dx() == 128 && d != 0 {
 		t.Errorf("a tile of level 1 is %v away", d)
 	}
 }
@@ -303,7 +297,7 @@ func TestLargeRegion(t *testing.T) {
 		if format == "jpeg" {
 			most = 0.5
 		}
-		if d := far(cropped(whole, -1000, -1300, w, h), img); d < 0 || d > most {
+		if d := picture.Difference(cropped(whole, -1000, -1300, w, h), img); d < 0 || d > most {
 			t.Errorf("%s: %v pixels, %v away", format, img.Rect.Size(), d)
 		}
 		if c := a.header.Get("Content-Length"); (c != "") != (format == "raw") || format == "raw" && c != strconv.Itoa(3*w*h) {
@@ -328,7 +322,7 @@ func TestRegionTIFF(t *testing.T) {
 	}
 	img := firstTile(t, a.body, 352, 240)
 	const inner = 16 // within one tile of the slide, where no other chroma is blended
-	if d := far(cropped(whole, 96, 80, inner, inner), cropped(img, 0, 0, inner, inner)); d != 0 {
+	if d := picture.Difference(cropped(whole, 96, 80, inner, inner), cropped(img, 0, 0, inner, inner)); d != 0 {
 		t.Errorf("the first pixels are %v away", d)
 	}
 	if a := st.get(path, "If-None-Match", a.header.Get("Etag")); a.status != 304 {

@@ -18,6 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/test/picture"
 )
 
 const oidStore, oidImage, oidFormer = "5356d8b9e67655244bf3273a", "5356d8b9e67655244bf3273b", "4e695114587718175c000006"
@@ -125,7 +126,7 @@ func TestCutout(t *testing.T) {
 	} {
 		part := image.NewRGBA(image.Rect(0, 0, want.Dx(), want.Dy()))
 		draw.Draw(part, part.Rect, all, want.Min, draw.Src)
-		if d := far(st.picture(cutout(bounds)), part); d != 0 {
+		if d := picture.Difference(st.picture(cutout(bounds)), part); d != 0 {
 			t.Errorf("bounds %s: differs by %g", bounds, d)
 		}
 	}
@@ -197,7 +198,7 @@ func TestCutoutTIFF(t *testing.T) {
 	if svs.status != 200 || !bytes.Equal(svs.body, a.body) || svs.header.Get("Content-Disposition") != `attachment; filename="cutout.svs"` {
 		t.Errorf("SVS: %d %v, %d bytes, want %d", svs.status, svs.header, len(svs.body), len(a.body))
 	}
-	if d := far(cropped(whole, 96, 80, 16, 16), cropped(firstTile(t, a.body, 352, 240), 0, 0, 16, 16)); d != 0 {
+	if d := picture.Difference(cropped(whole, 96, 80, 16, 16), cropped(firstTile(t, a.body, 352, 240), 0, 0, 16, 16)); d != 0 {
 		t.Errorf("the first pixels are %v away", d)
 	}
 	if a := st.get(fmt.Sprintf(path, "tif"), "If-None-Match", h.Get("Etag")); a.status != 304 {

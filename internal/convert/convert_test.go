@@ -118,8 +118,8 @@ func levels(t testing.TB, path string) []*image.RGBA {
 	return all
 }
 
-// checkPyramid compares the slide at path with the expected picture.
-func checkPyramid(t *testing.T, path string, want *image.RGBA, near float64) {
+// checkPyramid compares the slide at path with the expected picture, and returns its levels.
+func checkPyramid(t *testing.T, path string, want *image.RGBA, near float64) []*image.RGBA {
 	t.Helper()
 	all := levels(t, path)
 	for i, got := range all {
@@ -137,6 +137,7 @@ func checkPyramid(t *testing.T, path string, want *image.RGBA, near float64) {
 	if n := len(all); n > 1 && all[n-2].Rect.Dx() <= tileSide && all[n-2].Rect.Dy() <= tileSide {
 		t.Errorf("a level more than are needed: %v", all[n-1].Rect.Size())
 	}
+	return all
 }
 
 func convertFile(t *testing.T, data []byte) string {
@@ -200,7 +201,8 @@ func TestPictures(t *testing.T) {
 			t.Run(fmt.Sprint(k.name, size), func(t *testing.T) {
 				t.Parallel()
 				img := k.make(image.Rectangle{Max: size})
-				checkPyramid(t, convertFile(t, encodePNG(t, img)), overWhite(img), k.near)
+				want := overWhite(img)
+				checkPyramid(t, convertFile(t, encodePNG(t, img)), want, k.near)
 				if k.name == "bits" || strings.HasPrefix(k.name, "palette of") {
 					return
 				}
@@ -208,7 +210,7 @@ func TestPictures(t *testing.T) {
 					if codecOnly {
 						break
 					}
-					checkPyramid(t, convertFile(t, encodeTIFF(t, img, c)), overWhite(img), k.near)
+					checkPyramid(t, convertFile(t, encodeTIFF(t, img, c)), want, k.near)
 				}
 				data := encodeJPEG(t, img)
 				decoded, err := render.DecodeJPEG(t.Context(), data)

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -135,6 +136,7 @@ func TestVipsTIFFs(t *testing.T) {
 	dir := t.TempDir()
 	rgb, rgba := filepath.Join(dir, "rgb.png"), filepath.Join(dir, "rgba.png")
 	picture := scene(image.NewNRGBA(image.Rect(0, 0, 1025, 523)))
+	want := map[string]*image.RGBA{rgb: overWhite(picture), rgba: overWhite(picture)}
 	for path, img := range map[string]image.Image{rgb: overWhite(picture), rgba: picture} {
 		if err := os.WriteFile(path, encodePNG(t, img), 0o600); err != nil {
 			t.Fatal(err)
@@ -147,6 +149,8 @@ func TestVipsTIFFs(t *testing.T) {
 	all = append(all, "compression=lzw,predictor=horizontal", "compression=deflate,predictor=horizontal,bigtiff",
 		"compression=deflate,tile,tile-width=64,tile-height=32", "compression=jpeg,Q=95,tile,tile-width=256,tile-height=256,rgbjpeg",
 		"compression=none,xres=4000,yres=4000,resunit=cm")
+	// What is compressed without loss becomes the same pyramid, which is compared once.
+	var compared sync.Map // digests of pyramids
 	for _, from := range []string{rgb, rgba} {
 		for _, how := range all {
 			if from == rgba && strings.Contains(how, "jpeg") || codecOnly && !strings.Contains(how, "jpeg") {
@@ -159,18 +163,28 @@ func TestVipsTIFFs(t *testing.T) {
 				if _, err := File(t.Context(), in, out, Options{Quality: 95}); err != nil {
 					t.Fatal(err)
 				}
+				data, err := os.ReadFile(out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, same := compared.LoadOrStore(sha256.Sum256(data), true); same {
+					return
+				}
 				near := 35.0
 				if strings.Contains(how, "jpeg") {
 					near = 30 // compressed twice
 				}
-				checkPyramid(t, out, readPNG(t, from), near)
-				header := strings.Fields(strings.Join(vipsHeader(t, out), " "))
-				for _, want := range []string{"1025", "523", "3"} {
+				all := checkPyramid(t, out, want[from], near)
+				header := vipsHeader(t, out)
+				for _, want := range []string{"width: 1025", "height: 523", fmt.Sprintf("n-pages: %d", len(all))} {
 					if !slices.Contains(header, want) {
-						t.Errorf("vipsheader lacks %s: %v", want, header)
+						t.Errorf("vipsheader lacks %q: %q", want, header)
 					}
 				}
-				for i, img := range levels(t, out) {
+				if len(all) != 3 {
+					t.Errorf("%d levels, want 3", len(all))
+				}
+				for i, img := range all {
 					small := filepath.Join(t.TempDir(), "level.png")
 					vips(t, "copy", fmt.Sprintf("%s[page=%d]", out, i), small)
 					if db := psnr(readPNG(t, small), img); db < sameDecoder() {
@@ -182,17 +196,14 @@ func TestVipsTIFFs(t *testing.T) {
 	}
 }
 
+// vipsHeader returns the lines of the header, such as "width: 1025".
 func vipsHeader(t *testing.T, path string) []string {
 	t.Helper()
-	var values []string
-	for _, f := range []string{"width", "height", "n-pages"} {
-		out, err := exec.Command("vipsheader", "-f", f, path).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, strings.TrimSpace(string(out)))
+	out, err := exec.Command("vipsheader", "-a", path).Output()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return values
+	return strings.Split(string(out), "\n")
 }
 
 // TestMain lets a test run one conversion in a process of its own, to measure it.
@@ -236,7 +247,7 @@ func TestMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("asks /proc for memory")
 	}
-	w, h, most := 20_000, 6_000, 256 // MB; the pixels alone take 480
+	w, h, most := 8_000, 6_000, 160 // MB; the pixels alone take 192
 	kinds := []string{"png[compression=1]", "jpg"}
 	if codecOnly {
 		kinds = kinds[1:]
