@@ -89,7 +89,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/etag internal/httperr", ""},
 	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
-	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
+	{"internal/dicomweb", "slide internal/etag internal/dicom internal/catalog internal/authz internal/httperr internal/tile internal/rendercache internal/region internal/render internal/tile/answer", "github.com/maypok86/otter/v2"},
+	{"internal/api", "slide internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth internal/slideatlas test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
@@ -106,7 +107,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{
 		"internal/server", "internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
-			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
+			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
 		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
@@ -123,7 +124,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 // may still reach them through another one; internal/tile reaches neither of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
-	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
+	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
 	"C":       "internal/codec internal/resample internal/jpeg2000",                                                       // with the tag native, linked statically

@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
@@ -222,6 +223,7 @@ func (g *guardedSite) as(role, method, path, body string, header ...string) answ
 func (g *guardedSite) fillIn(s string) string {
 	return strings.NewReplacer(
 		"{store}", g.store, "{image}", g.slide, "{task}", g.task, "{other}", g.other, "{away}", g.away, "{name}", url.PathEscape(g.name), "{viewer}", g.ids["viewer"],
+		"{study}", dicom.StudyUID(g.slide), "{series}", dicom.SeriesUID(g.slide),
 	).Replace(s)
 }
 
@@ -327,6 +329,21 @@ var accessTable = []struct {
 	{"POST /apiv1/databases/{store}", "/apiv1/databases/{store}", `{"modify":{"label":"Scanner 1"}}`, admins},
 	{"PUT /apiv1/databases/{store}", "/apiv1/databases/{store}", `{"_id":"{other}"}`, admins.with(422)},
 	{"DELETE /apiv1/databases/{store}", "/apiv1/databases/unknown", "", admins.with(404)},
+	{"GET /dicom-web/studies", "/dicom-web/studies", "", loggedIn},
+	{"GET /dicom-web/studies", "/dicom-web/studies?limit=-1", "", loggedIn.with(400)},
+	{"GET /dicom-web/series", "/dicom-web/series?StudyInstanceUID={study}", "", loggedIn},
+	{"GET /dicom-web/instances", "/dicom-web/instances?SeriesInstanceUID={series}", "", loggedIn},
+	{"GET /dicom-web/studies/{study}/series", "/dicom-web/studies/{study}/series", "", ownTiles},
+	{"GET /dicom-web/studies/{study}/series", "/dicom-web/studies/2.25.1/series", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"GET /dicom-web/studies/{study}/instances", "/dicom-web/studies/{study}/instances", "", ownTiles},
+	{"GET /dicom-web/studies/{study}/series/{series}/instances", "/dicom-web/studies/{study}/series/{series}/instances", "", ownTiles},
+	{"GET /dicom-web/studies/{study}/metadata", "/dicom-web/studies/{study}/metadata", "", ownTiles},
+	{"GET /dicom-web/studies/{study}/metadata", "/dicom-web/studies/{image}/metadata", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"GET /dicom-web/studies/{study}/series/{series}/metadata", "/dicom-web/studies/{study}/series/{series}/metadata", "", ownTiles},
+	{"GET /dicom-web/studies/{study}/series/{series}/metadata", "/dicom-web/studies/{study}/series/{study}/metadata", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata", "/dicom-web/studies/{study}/series/{series}/instances/2.25.1/metadata", "", ownTiles.with(404)},
+	{"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", "/dicom-web/studies/{study}/series/{series}/instances/2.25.1/frames/1", "", ownTiles.with(404)},
+	{"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path...}", "/dicom-web/studies/{study}/series/{series}/instances/2.25.1/bulkdata/x", "", ownTiles.with(404)},
 	{"GET /label", "/label?db={store}&img={image}", "", labels},
 	{"GET /apiv1/slides", "/apiv1/slides", "", loggedIn},
 	{"GET /apiv1/slides/{file}/label/{$}", "/apiv1/slides/{image}/label/", "", labels},
@@ -482,6 +499,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 	for _, id := range []string{g.other, g.away, g.ids["admin"], canary + "-away.tiff"} {
 		unknown[id] = catalog.NewID()
 	}
+	unknown[dicom.StudyUID(g.away)] = dicom.StudyUID(catalog.NewID())
 	const oidOther, oidAway, oidThird = "5356d8b9e67655244bf3273a", "5356d8b9e67655244bf3273b", "5356d8b9e67655244bf3273e"
 	unknown[oidAway], unknown[oidThird] = "5356d8b9e67655244bf3273d", "5356d8b9e67655244bf3273f"
 	g.importAs(g.other, oidOther, g.away, oidAway)
@@ -514,6 +532,8 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 		{"GET", "/iiif/2/%s/nothing/max/0/default.png", g.away},
 		{"GET", "/iiif/9/%s/info.json", g.away},
 		{"GET", "/zoomify/%s/ImageProperties.xml", g.away},
+		{"GET", "/dicom-web/studies/%s/metadata", dicom.StudyUID(g.away)},
+		{"GET", "/dicom-web/studies/%s/series", dicom.StudyUID(g.away)},
 		{"GET", "/zoomify/%s/TileGroup0/0-0-0.jpg", g.away},
 		{"GET", "/zoomify/%s/TileGroup9/9-9-9.jpg", g.away},
 		{"GET", "/api/v1/images/%s/tiles/0/0/0", g.away},

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/scan"
@@ -62,6 +63,8 @@ type API struct {
 	Heartbeat time.Duration // interval on streams; 15 s if 0
 
 	routes []string // patterns of the registered routes
+
+	dicom *dicomweb.Service // set when the routes are registered
 }
 
 // init sets huma's error format, and case-sensitive keys. These are global variables of
@@ -76,6 +79,7 @@ func init() {
 
 // Register adds all routes to mux.
 func (a *API) Register(mux httperr.Mux) {
+	a.dicom = dicomAPI{a}.service()
 	config := huma.DefaultConfig("ptiffstore", a.Version)
 	config.Info.Description = "Whole-slide images: stores, images, tiles."
 	config.OpenAPIPath = "/openapi"
@@ -92,7 +96,7 @@ func (a *API) Register(mux httperr.Mux) {
 	} {
 		resource.register(h)
 	}
-	routes := slices.Concat(a.pictureRoutes(), slideatlasAPI{a}.listRoutes(), edgeAPI{a}.routes(), oidcAPI{a}.routes(), uploadRoutes(), tileRoutes())
+	routes := slices.Concat(a.pictureRoutes(), slideatlasAPI{a}.listRoutes(), edgeAPI{a}.routes(), oidcAPI{a}.routes(), uploadRoutes(), tileRoutes(), dicomAPI{a}.searchRoutes())
 	for _, r := range routes {
 		r.register(g)
 		r.describe(h.OpenAPI())
@@ -123,6 +127,7 @@ func formats() map[string]huma.Format {
 // RegisterPictures adds the routes of pictures other than tiles, including those of older
 // clients, for servers that serve only tiles and pictures.
 func (a *API) RegisterPictures(mux httperr.Mux) {
+	a.dicom = dicomAPI{a}.service()
 	for _, r := range a.pictureRoutes() {
 		r.register(guarded{a, mux})
 	}
@@ -130,5 +135,5 @@ func (a *API) RegisterPictures(mux httperr.Mux) {
 
 // pictureRoutes returns the routes of pictures other than tiles.
 func (a *API) pictureRoutes() []route {
-	return slices.Concat(pictureAPI{a}.routes(), colorAPI{a}.routes(), regionAPI{a}.routes(), iiifAPI{a}.routes(), slideatlasAPI{a}.pictureRoutes())
+	return slices.Concat(pictureAPI{a}.routes(), colorAPI{a}.routes(), regionAPI{a}.routes(), iiifAPI{a}.routes(), slideatlasAPI{a}.pictureRoutes(), dicomAPI{a}.studyRoutes())
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -69,6 +70,11 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 				return a.plain(r.Context(), err)
 			}
 			r.SetPathValue("store", id)
+		}
+		if rule.object == ofPicture && strings.HasPrefix(pattern, "GET "+dicomweb.Prefix) {
+			if err := dicomAPI(a).resolve(r); err != nil {
+				return a.plain(r.Context(), err)
+			}
 		}
 		c := a.identify(r, rule)
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
@@ -148,7 +154,7 @@ func (ru rule) private(r *http.Request) bool {
 	if ru.object != ofPicture {
 		return ru.object != public
 	}
-	return ru.label(r) || pictureRequest(r).ByFile
+	return ru.label(r) || pictureRequest(r).ByFile || isPatientRoute(r.URL.Path)
 }
 
 // serve calls h and records the request in the audit log.
@@ -389,7 +395,7 @@ func isRefusal(err error) bool {
 func pictureRequest(r *http.Request) *tile.Request {
 	path := r.URL.Path
 	switch {
-	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"):
+	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"), strings.HasPrefix(path, dicomweb.Prefix+"/"):
 		return &tile.Request{Image: r.PathValue("image")}
 	case strings.HasPrefix(path, "/dzi/"):
 		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")
@@ -416,6 +422,9 @@ func (a guard) authorizePicture(r *http.Request, c *caller, rule rule) error {
 		t = targetOf(file)
 	}
 	t.Known, t.Named, t.InStore, t.Names = f.err == nil, req.Image, req.Store, req.ByFile
+	if study := r.PathValue("study"); study != "" {
+		t.Named, t.InStore = study, r.PathValue("series") // as the request has them
+	}
 	t.ByFile, t.Label = byFile, rule.label(r)
 	c.found, f.private = f, t.Checked()
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)

@@ -98,6 +98,19 @@ var rules = map[string]rule{
 	"GET /iiif/{version}/{image}/{region}/{size}/{rotation}/{file}": {seeTiles, ofPicture, ""},
 	"GET /zoomify/{image}/ImageProperties.xml":                      {seeTiles, ofPicture, ""},
 
+	// Attributes and instances depend on the right to labels: see dicomAPI.
+	"GET /dicom-web/studies":                                                                 {seeTiles, listed, ""},
+	"GET /dicom-web/series":                                                                  {seeTiles, listed, ""},
+	"GET /dicom-web/instances":                                                               {seeTiles, listed, ""},
+	"GET /dicom-web/studies/{study}/series":                                                  {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/instances":                                               {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/series/{series}/instances":                               {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/metadata":                                                {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/series/{series}/metadata":                                {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata":           {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}":    {seeTiles, ofPicture, ""},
+	"GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path...}": {seeTiles, ofPicture, ""},
+
 	"GET /apiv1/databases":            {seeTiles, listed, ""},
 	"POST /apiv1/databases":           {mayAdmin, everything, "store.add"},
 	"GET /apiv1/databases/{store}":    {seeTiles, ofStore, ""},

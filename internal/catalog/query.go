@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // A Sort is an order of images.
@@ -95,6 +96,25 @@ func (ims *Images) ByIDs(ctx context.Context, ids []string) ([]Image, error) {
 	images := make([]Image, len(list))
 	for i, r := range list {
 		images[i] = r.Image
+	}
+	return images, nil
+}
+
+// ByPrefix returns the images whose ids begin with prefix, which has characters of ids only; at
+// most 16. Deleted images are excluded.
+func (ims *Images) ByPrefix(ctx context.Context, prefix string) ([]Image, error) {
+	// The ends of the range are ids, so that it is right in any collation.
+	rest := max(0, len(NewID())-len(prefix))
+	list, err := ims.records(ctx, ims.read, `s.closing = 0 AND i.deleted_at IS NULL AND i.id BETWEEN $1 AND $2 ORDER BY i.id LIMIT 16`,
+		clean(prefix)+strings.Repeat("2", rest), clean(prefix)+strings.Repeat("z", rest))
+	if err != nil {
+		return nil, err
+	}
+	var images []Image
+	for _, r := range list {
+		if strings.HasPrefix(r.ID, prefix) {
+			images = append(images, r.Image)
+		}
 	}
 	return images, nil
 }

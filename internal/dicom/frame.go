@@ -59,3 +59,10 @@ func (in *Instance) AppendFrameOf(s *slide.Slide, dst []byte, n int) ([]byte, er
 	}
 	return dst, nil
 }
+
+// Background returns the frame in place of tiles that the scanner skipped, or nil if it skipped
+// none.
+func (in *Instance) Background() []byte { return in.background }
+
+// Associated returns the only frame of macro or label, or nil for a level.
+func (in *Instance) Associated() []byte { return in.associated }

@@ -65,7 +65,7 @@ func Open(parts []Part) (*slide.Slide, error) {
 }
 
 // IsSlide reports whether the file is an image of a slide.
-func (f *File) IsSlide() bool { return f.Data.Text(SOPClassUID) == wholeSlide }
+func (f *File) IsSlide() bool { return f.Data.Text(SOPClassUID) == WholeSlide }
 
 // An instance is a file of a series, as far as it is needed to put the series together.
 type instance struct {

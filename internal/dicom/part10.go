@@ -15,8 +15,8 @@ const (
 	JPEGBaseline         = "1.2.840.10008.1.2.4.50"
 )
 
-// SOP class of all instances of a slide: VL Whole Slide Microscopy Image Storage.
-const wholeSlide = "1.2.840.10008.5.1.4.1.1.77.1.6"
+// WholeSlide is the SOP class of all instances of a slide: VL Whole Slide Microscopy Image Storage.
+const WholeSlide = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 // Identify the program in the files that it writes. The UID is constant.
 const (
@@ -29,7 +29,7 @@ const (
 func appendPreamble(out []byte, instance, syntax string) []byte {
 	var meta Dataset
 	meta.Set(FileMetaInformationVersion, []byte{0, 1})
-	meta.Set(MediaStorageSOPClassUID, wholeSlide)
+	meta.Set(MediaStorageSOPClassUID, WholeSlide)
 	meta.Set(MediaStorageSOPInstanceUID, instance)
 	meta.Set(TransferSyntaxUID, syntax)
 	meta.Set(ImplementationClassUID, implementationUID)

@@ -220,7 +220,7 @@ func (p *parser) readData(at int64) error {
 // that the pixel data ends.
 func (p *parser) checkPixels() error {
 	f := &p.file
-	isImage := f.Meta.Text(MediaStorageSOPClassUID) == wholeSlide || f.Data.Get(Rows) != nil || len(f.Data) == 0
+	isImage := f.Meta.Text(MediaStorageSOPClassUID) == WholeSlide || f.Data.Get(Rows) != nil || len(f.Data) == 0
 	switch {
 	case f.Pixels == 0 && isImage:
 		return truncated(p.size, PixelData)

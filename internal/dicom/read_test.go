@@ -292,7 +292,7 @@ func checkTruncated(t *testing.T, name string, b []byte) {
 
 // encode makes a file of elements in explicit VR.
 func encode(syntax string, elements ...string) []byte {
-	b := bytes.Replace(appendPreamble(nil, "1.2.3", syntax), []byte(wholeSlide), []byte("1.2.840.10008.5.1.4.1.1.77.1.5"), 1)
+	b := bytes.Replace(appendPreamble(nil, "1.2.3", syntax), []byte(WholeSlide), []byte("1.2.840.10008.5.1.4.1.1.77.1.5"), 1)
 	for _, e := range elements {
 		b = append(b, e...)
 	}

@@ -29,7 +29,7 @@ type Options struct {
 	ID string // of the image; identifiers of study, series and frame of reference derive from it
 	// Patient has what the caller may see of the patient; nil for nothing of it: the
 	// container then has the image's ID, there is no label and no macro, and the number of
-	// the scanner is left out.
+	// the scanner and the time of the scan are left out.
 	Patient *Patient
 	// MPPX and MPPY, in µm, replace those of the slide if they are not 0.
 	MPPX, MPPY float64
@@ -52,6 +52,7 @@ type Series struct {
 	Instances     []*Instance // the levels, largest first; then macro and label
 
 	slide    *slide.Slide
+	icc      []byte // the colour profile; nil without a usable one
 	o        Options
 	print    string // of the file
 	extended bool   // write the extended table of frames also where the basic one would do
@@ -89,7 +90,7 @@ func NewSeries(s *slide.Slide, o Options) (*Series, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Series{slide: s, o: o, print: hex.EncodeToString(print[:])}
+	d := &Series{slide: s, icc: profileOf(s), o: o, print: hex.EncodeToString(print[:])}
 	d.StudyUID, d.UID = d.uid("study"), d.uid("series")
 	for i := range s.Levels {
 		switch err := d.addLevel(i); {
@@ -113,7 +114,7 @@ func (d *Series) uid(role string) string {
 	if d.o.Deidentify {
 		return UID("ptiffstore", "deidentified", d.o.Key, d.o.ID, role)
 	}
-	return UID("ptiffstore", d.o.ID, role)
+	return ImageUID(d.o.ID, role)
 }
 
 // pixelUID derives an identifier of pixels: another one if the file has other contents.
@@ -139,7 +140,7 @@ func (d *Series) addLevel(i int) error {
 			return fmt.Errorf("level %d: %w", i, err)
 		}
 	}
-	a := d.common(in, colors, d.profile())
+	a := d.common(in, colors, d.icc)
 	d.addGeometry(&a, l.Width, l.Height, l.TileWidth, l.TileHeight, l.Columns*l.Rows)
 	d.addVolume(&a, l)
 	pixels := float64(l.Width) * float64(l.Height) * float64(colors.components)
@@ -222,7 +223,7 @@ func code(value, scheme, meaning string) Dataset {
 func (d *Series) common(in *Instance, c colorModel, profile []byte) Dataset {
 	var a Dataset
 	a.Set(SpecificCharacterSet, "ISO_IR 192")
-	a.Set(SOPClassUID, wholeSlide)
+	a.Set(SOPClassUID, WholeSlide)
 	a.Set(SOPInstanceUID, in.UID)
 	a.Set(AcquisitionUID, d.pixelUID("acquisition"))
 	a.Set(Modality, "SM")
@@ -277,8 +278,8 @@ func (d *Series) addPatient(a *Dataset) {
 
 // addScanner adds the scanner and the time of the scan.
 func (d *Series) addScanner(a *Dataset) {
-	at, known := d.scanned()
-	if d.o.Deidentify {
+	at, known := Scanned(d.slide.Properties)
+	if d.o.Deidentify || d.o.Patient == nil {
 		at, known = time.Time{}, false
 	}
 	a.Set(StudyDate)
@@ -296,10 +297,10 @@ func (d *Series) addScanner(a *Dataset) {
 	unknown := "Unknown" // these must have a value
 	p := d.slide.Properties
 	a.Set(Manufacturer, cmp.Or(clean("LO", d.slide.Vendor), unknown))
-	a.Set(ManufacturerModelName, cmp.Or(unquoted(p["philips.DICOM_MANUFACTURERS_MODEL_NAME"]), clean("LO", p["tiff.Model"]), clean("LO", p["aperio.ScanScope ID"]), unknown))
+	a.Set(ManufacturerModelName, cmp.Or(unquoted(p["philips.DICOM_MANUFACTURERS_MODEL_NAME"]), clean("LO", p["tiff.Model"]), unknown))
 	serial := unknown
 	if d.o.Patient != nil && !d.o.Deidentify {
-		serial = cmp.Or(unquoted(p["philips.DICOM_DEVICE_SERIAL_NUMBER"]), unknown)
+		serial = cmp.Or(unquoted(p["philips.DICOM_DEVICE_SERIAL_NUMBER"]), clean("LO", p["aperio.ScanScope ID"]), unknown)
 	}
 	a.Set(DeviceSerialNumber, serial)
 	var versions []any
@@ -320,10 +321,9 @@ func unquoted(s string) string {
 	return clean("LO", s)
 }
 
-// scanned returns the time of the scan, if the file states it: Philips in a DICOM attribute,
-// Aperio as "03/09/15" and "14:30:00", others in tag 306.
-func (d *Series) scanned() (time.Time, bool) {
-	p := d.slide.Properties
+// Scanned returns the time of the scan, if the properties of the slide state it: Philips in a DICOM
+// attribute, Aperio as "03/09/15" and "14:30:00", others in tag 306.
+func Scanned(p map[string]string) (time.Time, bool) {
 	for _, v := range []struct{ layout, text string }{
 		{"20060102150405", strings.SplitN(unquoted(p["philips.DICOM_ACQUISITION_DATETIME"]), ".", 2)[0]},
 		{"01/02/06 15:04:05", p["aperio.Date"] + " " + p["aperio.Time"]},
@@ -389,9 +389,9 @@ func (d *Series) opticalPath(c colorModel, profile []byte) Dataset {
 	return o
 }
 
-// profile returns the colour profile of the slide, or nil without a usable one.
-func (d *Series) profile() []byte {
-	b, err := d.slide.ICC()
+// profileOf returns the colour profile of a slide, or nil without a usable one.
+func profileOf(s *slide.Slide) []byte {
+	b, err := s.ICC()
 	if err != nil || len(b) < 128 || string(b[16:20]) != "RGB " {
 		return nil
 	}
@@ -508,4 +508,12 @@ func (d *Series) addAssociated(kind string) error {
 	in.Attributes = a
 	d.Instances = append(d.Instances, in)
 	return nil
+}
+
+// Detached returns the instance without its slide, to be kept when that is closed. It has no frames
+// but that of an associated image.
+func (in *Instance) Detached() *Instance {
+	c := *in
+	c.series = nil
+	return &c
 }

@@ -1,12 +1,66 @@
 package dicom
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // A Tag names an attribute: its group in the upper, its element in the lower 16 bits.
 type Tag uint32
 
 // String returns the tag as the JSON model writes it, such as "00080018".
 func (t Tag) String() string { return fmt.Sprintf("%08X", uint32(t)) }
+
+// keywords has the tags of the attributes of slides by their keyword, such as "PatientID".
+var keywords = map[string]Tag{
+	"SpecificCharacterSet": SpecificCharacterSet, "ImageType": ImageType, "SOPClassUID": SOPClassUID, "AcquisitionUID": AcquisitionUID,
+	"SOPInstanceUID": SOPInstanceUID, "PyramidUID": PyramidUID, "StudyDate": StudyDate, "ContentDate": ContentDate,
+	"AcquisitionDateTime": AcquisitionDateTime, "StudyTime": StudyTime, "ContentTime": ContentTime, "AccessionNumber": AccessionNumber,
+	"Modality": Modality, "ModalitiesInStudy": ModalitiesInStudy, "Manufacturer": Manufacturer, "ReferringPhysicianName": ReferringPhysicianName,
+	"CodeValue": CodeValue, "CodingSchemeDesignator": CodingSchemeDesignator, "CodeMeaning": CodeMeaning, "SeriesDescription": SeriesDescription,
+	"ManufacturerModelName": ManufacturerModelName, "RetrieveURL": RetrieveURL, "FrameType": FrameType, "VolumetricProperties": VolumetricProperties,
+	"PatientName": PatientName, "PatientID": PatientID, "PatientBirthDate": PatientBirthDate, "PatientSex": PatientSex,
+	"PatientIdentityRemoved": PatientIdentityRemoved, "DeidentificationMethod": DeidentificationMethod, "SliceThickness": SliceThickness,
+	"DeviceSerialNumber": DeviceSerialNumber, "SoftwareVersions": SoftwareVersions, "ContributingEquipmentSequence": ContributingEquipmentSequence,
+	"StudyInstanceUID": StudyInstanceUID, "SeriesInstanceUID": SeriesInstanceUID, "StudyID": StudyID, "SeriesNumber": SeriesNumber,
+	"InstanceNumber": InstanceNumber, "FrameOfReferenceUID": FrameOfReferenceUID, "PositionReferenceIndicator": PositionReferenceIndicator,
+	"NumberOfStudyRelatedSeries": NumberOfStudyRelatedSeries, "NumberOfStudyRelatedInstances": NumberOfStudyRelatedInstances,
+	"NumberOfSeriesRelatedInstances": NumberOfSeriesRelatedInstances, "DimensionOrganizationUID": DimensionOrganizationUID,
+	"DimensionOrganizationSequence": DimensionOrganizationSequence, "DimensionOrganizationType": DimensionOrganizationType,
+	"IlluminationTypeCodeSequence": IlluminationTypeCodeSequence, "SamplesPerPixel": SamplesPerPixel, "PhotometricInterpretation": PhotometricInterpretation,
+	"PlanarConfiguration": PlanarConfiguration, "NumberOfFrames": NumberOfFrames, "Rows": Rows, "Columns": Columns,
+	"PixelSpacing": PixelSpacing, "BitsAllocated": BitsAllocated, "BitsStored": BitsStored, "HighBit": HighBit, "PixelRepresentation": PixelRepresentation,
+	"BurnedInAnnotation": BurnedInAnnotation, "ICCProfile": ICCProfile, "ColorSpace": ColorSpace, "LossyImageCompression": LossyImageCompression,
+	"LossyImageCompressionRatio": LossyImageCompressionRatio, "LossyImageCompressionMethod": LossyImageCompressionMethod,
+	"PixelMeasuresSequence": PixelMeasuresSequence, "PurposeOfReferenceCodeSequence": PurposeOfReferenceCodeSequence,
+	"ContainerIdentifier": ContainerIdentifier, "IssuerOfTheContainerIdentifierSequence": IssuerOfTheContainerIdentifierSequence,
+	"ContainerTypeCodeSequence": ContainerTypeCodeSequence, "SpecimenIdentifier": SpecimenIdentifier, "SpecimenUID": SpecimenUID,
+	"AcquisitionContextSequence": AcquisitionContextSequence, "SpecimenDescriptionSequence": SpecimenDescriptionSequence,
+	"IssuerOfTheSpecimenIdentifierSequence": IssuerOfTheSpecimenIdentifierSequence, "SpecimenPreparationSequence": SpecimenPreparationSequence,
+	"WholeSlideMicroscopyImageFrameTypeSequence": WholeSlideMicroscopyImageFrameTypeSequence, "XOffsetInSlideCoordinateSystem": XOffsetInSlideCoordinateSystem,
+	"YOffsetInSlideCoordinateSystem": YOffsetInSlideCoordinateSystem, "ImagedVolumeWidth": ImagedVolumeWidth, "ImagedVolumeHeight": ImagedVolumeHeight,
+	"ImagedVolumeDepth": ImagedVolumeDepth, "TotalPixelMatrixColumns": TotalPixelMatrixColumns, "TotalPixelMatrixRows": TotalPixelMatrixRows,
+	"TotalPixelMatrixOriginSequence": TotalPixelMatrixOriginSequence, "SpecimenLabelInImage": SpecimenLabelInImage,
+	"FocusMethod": FocusMethod, "ExtendedDepthOfField": ExtendedDepthOfField, "ImageOrientationSlide": ImageOrientationSlide,
+	"OpticalPathSequence": OpticalPathSequence, "OpticalPathIdentifier": OpticalPathIdentifier, "IlluminationColorCodeSequence": IlluminationColorCodeSequence,
+	"ObjectiveLensPower": ObjectiveLensPower, "NumberOfOpticalPaths": NumberOfOpticalPaths, "TotalPixelMatrixFocalPlanes": TotalPixelMatrixFocalPlanes,
+	"LabelText": LabelText, "BarcodeValue": BarcodeValue, "SharedFunctionalGroupsSequence": SharedFunctionalGroupsSequence,
+	"ExtendedOffsetTable": ExtendedOffsetTable, "ExtendedOffsetTableLengths": ExtendedOffsetTableLengths, "PixelData": PixelData,
+}
+
+// ParseTag returns the tag of an attribute that a client names, by eight hexadecimal digits or by
+// its keyword. It reports false for one that no slide has.
+func ParseTag(name string) (Tag, bool) {
+	if t, ok := keywords[name]; ok {
+		return t, true
+	}
+	n, err := strconv.ParseUint(name, 16, 32)
+	if err != nil || len(name) != 8 {
+		return 0, false
+	}
+	_, ok := representations[Tag(n)]
+	return Tag(n), ok
+}
 
 // A VR is a value representation, PS3.5 section 6.2.
 type VR string
@@ -33,6 +87,7 @@ const (
 	ContentTime                                Tag = 0x00080033
 	AccessionNumber                            Tag = 0x00080050
 	Modality                                   Tag = 0x00080060
+	ModalitiesInStudy                          Tag = 0x00080061
 	Manufacturer                               Tag = 0x00080070
 	ReferringPhysicianName                     Tag = 0x00080090
 	CodeValue                                  Tag = 0x00080100
@@ -40,6 +95,7 @@ const (
 	CodeMeaning                                Tag = 0x00080104
 	SeriesDescription                          Tag = 0x0008103E
 	ManufacturerModelName                      Tag = 0x00081090
+	RetrieveURL                                Tag = 0x00081190
 	FrameType                                  Tag = 0x00089007
 	VolumetricProperties                       Tag = 0x00089206
 	PatientName                                Tag = 0x00100010
@@ -59,6 +115,9 @@ const (
 	InstanceNumber                             Tag = 0x00200013
 	FrameOfReferenceUID                        Tag = 0x00200052
 	PositionReferenceIndicator                 Tag = 0x00201040
+	NumberOfStudyRelatedSeries                 Tag = 0x00201206
+	NumberOfStudyRelatedInstances              Tag = 0x00201208
+	NumberOfSeriesRelatedInstances             Tag = 0x00201209
 	ConcatenationUID                           Tag = 0x00209161
 	InConcatenationNumber                      Tag = 0x00209162
 	InConcatenationTotalNumber                 Tag = 0x00209163
@@ -85,7 +144,6 @@ const (
 	LossyImageCompressionRatio                 Tag = 0x00282112
 	LossyImageCompressionMethod                Tag = 0x00282114
 	PixelMeasuresSequence                      Tag = 0x00289110
-	PurposeOfReferenceCodeSequence             Tag = 0x0040A170
 	ContainerIdentifier                        Tag = 0x00400512
 	IssuerOfTheContainerIdentifierSequence     Tag = 0x00400513
 	ContainerTypeCodeSequence                  Tag = 0x00400518
@@ -98,6 +156,7 @@ const (
 	WholeSlideMicroscopyImageFrameTypeSequence Tag = 0x00400710
 	XOffsetInSlideCoordinateSystem             Tag = 0x0040072A
 	YOffsetInSlideCoordinateSystem             Tag = 0x0040073A
+	PurposeOfReferenceCodeSequence             Tag = 0x0040A170
 	ImagedVolumeWidth                          Tag = 0x00480001
 	ImagedVolumeHeight                         Tag = 0x00480002
 	ImagedVolumeDepth                          Tag = 0x00480003
@@ -155,5 +214,6 @@ var representations = map[Tag]VR{
 	OpticalPathSequence: "SQ", OpticalPathIdentifier: "SH", IlluminationColorCodeSequence: "SQ", ObjectiveLensPower: "DS",
 	NumberOfOpticalPaths: "UL", TotalPixelMatrixFocalPlanes: "UL", LabelText: "UT", BarcodeValue: "LT",
 	SharedFunctionalGroupsSequence: "SQ", PerFrameFunctionalGroupsSequence: "SQ",
+	ModalitiesInStudy: "CS", RetrieveURL: "UR", NumberOfStudyRelatedSeries: "IS", NumberOfStudyRelatedInstances: "IS", NumberOfSeriesRelatedInstances: "IS",
 	ExtendedOffsetTable: "OV", ExtendedOffsetTableLengths: "OV", PixelData: "OB",
 }

@@ -33,7 +33,7 @@ func (c *CORS) Set(origin string, set func(key, value string)) {
 	default:
 		return
 	}
-	set("Access-Control-Expose-Headers", "ETag, X-Tile, X-Region-Box, X-Region-Clipped, X-Region-Width, X-Region-Height, Retry-After, X-Request-Id")
+	set("Access-Control-Expose-Headers", "ETag, X-Tile, X-Region-Box, X-Region-Clipped, X-Region-Width, X-Region-Height, Retry-After, Warning, X-Request-Id")
 }
 
 // answer sets the headers of a response, and answers preflight requests itself.
@@ -47,7 +47,7 @@ func (c *CORS) answer(w http.ResponseWriter, r *http.Request) (done bool) {
 	}
 	if w.Header().Get("Access-Control-Allow-Origin") != "" {
 		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, If-None-Match")
+		w.Header().Set("Access-Control-Allow-Headers", "Accept, Authorization, If-None-Match")
 		w.Header().Set("Access-Control-Max-Age", "3600")
 	}
 	w.WriteHeader(http.StatusNoContent)

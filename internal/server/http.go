@@ -12,6 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
@@ -132,9 +133,10 @@ func (s *Server) handler() http.Handler {
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
-	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Join: limit.JoinAnswer, Log: s.log}
+	frames := &dicomweb.Frames{Service: a.DICOMweb(), Next: api.RejectEmptyParts(mux), Observe: s.metrics.Tile, Join: limit.JoinAnswer}
+	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: frames, Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Join: limit.JoinAnswer, Log: s.log}
 	if s.access.api != nil {
-		h.Gate = s.access.api.Gate
+		h.Gate, frames.Gate = s.access.api.Gate, s.access.api.Gate
 	}
 	return s.health.Closing(s.admission(h))
 }
@@ -142,7 +144,7 @@ func (s *Server) handler() http.Handler {
 // compression returns a function that compresses JSON for clients that accept gzip: a page of the gallery has a tenth
 // of its size. Images are compressed already, and events must not be delayed.
 func compression() func(http.Handler) http.HandlerFunc {
-	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.ContentTypes([]string{"application/json", "application/ld+json", httperr.ProblemType}))
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.ContentTypes([]string{"application/json", "application/ld+json", "application/dicom+json", httperr.ProblemType}))
 	if err != nil {
 		panic(err) // the options are constants
 	}
