@@ -110,7 +110,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/planes internal/region internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/instance internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -15,8 +15,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/jpeg"
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/rendercache"
-	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -25,10 +23,13 @@ type cropCmd struct {
 	Box  string `arg:"" name:"x,y,w,h" help:"Left edge, top edge, width and height, in pixels of the largest level."`
 	Out  string `arg:"" help:"File to write, which must not exist: .tif or .tiff for a lossless pyramid, .png or .jpg for a picture."`
 	JSON bool   `help:"Print JSON."`
+
+	Quality int  `placeholder:"N" help:"JPEG quality, 1 to 100. Without it, a part that begins with a block of the slide's JPEGs and has up to 64 million pixels is copied without loss, and others have 85."`
+	Quiet   bool `short:"q" help:"Show no progress."`
 }
 
 func (*cropCmd) Help() string {
-	return "A TIFF has the compressed pixels of the slide, its resolution and its colour profile, but no label, macro or description. The part is grown to whole blocks of the slide's JPEGs; the command prints the part that it wrote. What lies beyond the image is left out. OUT appears when it is complete.\n\nExample:\n\n  ptiffstore crop slide.tiff 4096,2048,10000,8000 part.tif"
+	return "A TIFF has the compressed pixels of the slide, its resolution and its colour profile, but no label, macro or description. The part is grown to whole blocks of the slide's JPEGs; the command prints the part that it wrote. What lies beyond the image is left out. A picture has up to 16,384 pixels a side. OUT appears when it is complete.\n\nExample:\n\n  ptiffstore crop slide.tiff 4096,2048,10000,8000 part.tif"
 }
 
 // A cropped describes a part that was written.
@@ -58,7 +59,15 @@ func (c *cropCmd) Validate() error {
 		return err
 	}
 	switch c.suffix() {
-	case ".tif", ".tiff", ".png", ".jpg", ".jpeg":
+	case ".tif", ".tiff", ".png":
+		if c.Quality != 0 {
+			return fmt.Errorf("--quality=%d: only for .jpg, as the other formats are lossless", c.Quality)
+		}
+		return nil
+	case ".jpg", ".jpeg":
+		if c.Quality < 0 || c.Quality > 100 {
+			return fmt.Errorf("--quality=%d: must be from 1 to 100", c.Quality)
+		}
 		return nil
 	}
 	return fmt.Errorf("%s: the name must end with .tif, .tiff, .png, .jpg or .jpeg", c.Out)
@@ -92,19 +101,7 @@ func (c *cropCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	var r *cropped
-	err = withRenderer(c.File, func(k *rendercache.Renderer, s *slide.Slide) (err error) {
-		part := asked.Intersect(image.Rectangle{Max: s.Bounds.Size()})
-		if part.Empty() {
-			return fmt.Errorf("the part %s is outside of the image, which has %d×%d pixels", c.Box, s.Bounds.Dx(), s.Bounds.Dy())
-		}
-		if strings.HasPrefix(c.suffix(), ".tif") {
-			r, err = c.lossless(ctx, s, part)
-		} else {
-			r, err = c.rendered(ctx, k, s, part)
-		}
-		return err
-	})
+	r, err := c.crop(ctx, std, asked)
 	if errors.Is(err, fs.ErrExist) {
 		return c.exists()
 	}
@@ -112,6 +109,23 @@ func (c *cropCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return r.print(std, c.JSON)
+}
+
+// crop writes the part that is asked for.
+func (c *cropCmd) crop(ctx context.Context, std streams, asked image.Rectangle) (*cropped, error) {
+	s, f, err := openSlide(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	part := asked.Intersect(image.Rectangle{Max: s.Bounds.Size()})
+	switch {
+	case part.Empty():
+		return nil, fmt.Errorf("the part %s is outside of the image, which has %d×%d pixels", c.Box, s.Bounds.Dx(), s.Bounds.Dy())
+	case strings.HasPrefix(c.suffix(), ".tif"):
+		return c.lossless(ctx, s, part)
+	}
+	return c.rendered(ctx, std, s, part)
 }
 
 func (c *cropCmd) exists() error {
@@ -140,28 +154,6 @@ func (c *cropCmd) lossless(ctx context.Context, s *slide.Slide, part image.Recta
 		r.Levels = append(r.Levels, croppedLevel{l.Width, l.Height, l.Lossless})
 	}
 	return r, err
-}
-
-// rendered writes a PNG or a JPEG.
-func (c *cropCmd) rendered(ctx context.Context, k *rendercache.Renderer, s *slide.Slide, part image.Rectangle) (*cropped, error) {
-	const side = 1<<16 - 1 // of a JPEG
-	tooLarge := fmt.Errorf("%d×%d pixels are too many for a picture: write a .tif, or a smaller part", part.Dx(), part.Dy())
-	if part.Dx() > side || part.Dy() > side {
-		return nil, tooLarge
-	}
-	m := tile.RenderRequest{Slide: s, Image: "file", Revision: "file", Background: white, Lease: tile.Lease{Current: unchanged}}
-	b, err := k.Region(ctx, m, rendercache.Region{View: render.ViewOf(part, part.Dx(), part.Dy()), PNG: c.suffix() == ".png"})
-	switch {
-	case errors.Is(err, rendercache.ErrTooMuch), errors.Is(err, render.ErrTooLarge), errors.Is(err, tile.ErrTooLarge):
-		return nil, tooLarge
-	case err != nil:
-		return nil, pictureError(c.File, err)
-	}
-	err = fsx.CreateNew(c.Out, 0o644, func(f *os.File) error {
-		_, err := f.Write(b)
-		return err
-	})
-	return &cropped{Box: boxOf(part), Bytes: int64(len(b))}, err
 }
 
 func boxOf(r image.Rectangle) box { return box{r.Min.X, r.Min.Y, r.Dx(), r.Dy()} }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -73,6 +74,55 @@ func TestCrop(t *testing.T) {
 		if worst := largest(want.SubImage(inner).(*image.RGBA), readPicture(t, out).SubImage(inner).(*image.RGBA)); worst > most {
 			t.Errorf("%s %s: a sample differs by %d", tt.box, tt.out, worst)
 		}
+	}
+}
+
+// wide has more pixels than a band of a picture.
+var wide = &slideFile{name: "wide.tiff", make: synth.Generic{Seed: 9, Width: 5000, Height: 900, Levels: 1}.Write}
+
+// TestCropBands writes pictures in two bands, whose pixels are those of the slide.
+func TestCropBands(t *testing.T) {
+	t.Parallel()
+	part := image.Rect(3, 5, 4990, 897)
+	want := pixelsOf(t, wide.open(t), part)
+	for _, tt := range []struct {
+		out     string
+		most    int
+		options []string
+	}{
+		{"a.png", 0, nil},
+		{"b.jpg", 40, []string{"--quality", "95", "--quiet"}},
+	} {
+		out := filepath.Join(t.TempDir(), tt.out)
+		r := command(t, append([]string{"crop", wide.file(t), "3,5,4987,892", out}, tt.options...)...)
+		fi, err := os.Stat(out)
+		if r.code != exitOK || err != nil || r.out != fmt.Sprintf("3,5,4987,892, %d bytes\n", fi.Size()) {
+			t.Fatalf("%s: %v, %v", tt.out, r, err)
+		}
+		if quiet := tt.options != nil; quiet != (r.err == "") || !quiet && !strings.HasSuffix(r.err, "100 %\n") {
+			t.Errorf("%s: progress %q", tt.out, r.err)
+		}
+		if worst := largest(want.SubImage(want.Rect.Inset(2)).(*image.RGBA), readPicture(t, out).SubImage(want.Rect.Inset(2)).(*image.RGBA)); worst > tt.most {
+			t.Errorf("%s: a sample differs by %d", tt.out, worst)
+		}
+	}
+}
+
+// TestCropQuality compares JPEGs of two qualities.
+func TestCropQuality(t *testing.T) {
+	t.Parallel()
+	var sizes []int64
+	for _, quality := range []string{"20", "85"} {
+		out := filepath.Join(t.TempDir(), "a.jpg")
+		r := command(t, "crop", philips.file(t), "701,503,600,450", out, "--quality", quality)
+		fi, err := os.Stat(out)
+		if r.code != exitOK || err != nil {
+			t.Fatalf("%v, %v", r, err)
+		}
+		sizes = append(sizes, fi.Size())
+	}
+	if sizes[1] < 2*sizes[0] {
+		t.Errorf("%d and %d bytes: the quality makes no difference", sizes[0], sizes[1])
 	}
 }
 
@@ -154,12 +204,15 @@ func TestCropRefused(t *testing.T) {
 		{plain, "0,-1,10,100", out, exitUsage, "use x,y,w,h"},
 		{plain, "0,0,9223372036854775808,9", out, exitUsage, "use x,y,w,h"},
 		{plain, "0,0,9,9", filepath.Join(dir, "out.gif"), exitUsage, "must end with .tif"},
+		{plain, "0,0,9,9", filepath.Join(dir, "q.jpg") + " --quality=101", exitUsage, "must be from 1 to 100"},
+		{plain, "0,0,9,9", filepath.Join(dir, "q.png") + " --quality=80", exitUsage, "only for .jpg"},
+		{plain, "0,0,9,9", out + " --quality=80", exitUsage, "only for .jpg"},
 		{plain, "900,0,9,9", out, exitFailure, "outside of the image, which has 900×700 pixels"},
 		{plain, "0,0,9,9", there, exitFailure, "exists already"},
 		{plain, "0,0,9,9", filepath.Join(dir, "none", "out.tif"), exitFailure, "no such file or directory"},
 		{deflated, "0,0,9,9", out, exitFile, "write a .png"},
 	} {
-		r := command(t, "crop", tt.slide.file(t), tt.box, tt.out)
+		r := command(t, append([]string{"crop", tt.slide.file(t), tt.box}, strings.Fields(tt.out)...)...)
 		if r.code != tt.code || r.out != "" || !strings.Contains(r.err, tt.want) {
 			t.Errorf("%s %s: %v, want exit code %d and %q", tt.box, tt.out, r, tt.code, tt.want)
 		}
