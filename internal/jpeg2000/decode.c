@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <openjpeg-2.5/openjpeg.h>
 
 #include "decode.h"
@@ -146,9 +149,50 @@ static uint32_t check_header(const struct job *j, const struct request *q, char 
 // shift divides by 2^bits and rounds up.
 static uint32_t shift(uint32_t n, uint32_t bits) { return (uint32_t)(((uint64_t)n + (1ull << bits) - 1) >> bits); }
 
+uint8_t *reserve(struct buffer *b, size_t n)
+{
+	if (n > b->size) {
+		free(b->data);
+		b->data = malloc(n);
+		b->size = b->data == NULL ? 0 : n;
+	}
+	return b->data;
+}
+
+void release(struct buffer *b)
+{
+	if (b->size > KEPT) {
+		free(b->data);
+		b->data = NULL;
+		b->size = 0;
+	}
+}
+
+// to_bytes clamps samples to 0..255.
+#ifdef __SSE2__
+static void to_bytes(uint8_t *to, const OPJ_INT32 *from, size_t n)
+{
+	size_t k = 0;
+	for (; k + 16 <= n; k += 16) {
+		const __m128i *p = (const __m128i *)(from + k);
+		__m128i low = _mm_packs_epi32(_mm_loadu_si128(p), _mm_loadu_si128(p + 1));
+		__m128i high = _mm_packs_epi32(_mm_loadu_si128(p + 2), _mm_loadu_si128(p + 3));
+		_mm_storeu_si128((__m128i *)(to + k), _mm_packus_epi16(low, high));
+	}
+	for (; k < n; k++)
+		to[k] = (uint8_t)(from[k] < 0 ? 0 : from[k] > 255 ? 255 : from[k]);
+}
+#else
+static void to_bytes(uint8_t *to, const OPJ_INT32 *from, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		to[k] = (uint8_t)(from[k] < 0 ? 0 : from[k] > 255 ? 255 : from[k]);
+}
+#endif
+
 // copy_planes copies the decoded samples as bytes. The library may have changed anything
 // since check_header, for example to apply a palette.
-static uint32_t copy_planes(const opj_image_t *m, const struct request *q, struct reply *r, uint8_t **pixels, char *text)
+static uint32_t copy_planes(const opj_image_t *m, const struct request *q, struct reply *r, struct buffer *pixels, char *text)
 {
 	size_t total = 0;
 	if (m->numcomps != q->components)
@@ -162,24 +206,20 @@ static uint32_t copy_planes(const opj_image_t *m, const struct request *q, struc
 		r->h[i] = h;
 		total += (size_t)w * h;
 	}
-	uint8_t *to = malloc(total);
+	uint8_t *to = reserve(pixels, sizeof *r + total);
 	if (to == NULL)
 		return fail(text, REPLY_MEMORY, "out of memory");
-	*pixels = to;
+	to += sizeof *r;
 	for (uint32_t i = 0; i < m->numcomps; i++) {
 		size_t n = (size_t)r->w[i] * r->h[i];
-		const OPJ_INT32 *from = m->comps[i].data;
-		for (size_t k = 0; k < n; k++) {
-			OPJ_INT32 v = from[k];
-			to[k] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-		}
+		to_bytes(to, m->comps[i].data, n);
 		to += n;
 	}
 	r->size = (uint32_t)total;
 	return REPLY_OK;
 }
 
-static uint32_t run(struct job *j, const struct request *q, struct reply *r, uint8_t **pixels, char *text)
+static uint32_t run(struct job *j, const struct request *q, struct reply *r, struct buffer *pixels, char *text)
 {
 	if (!opj_read_header(j->stream, j->codec, &j->image))
 		return REPLY_DAMAGED;
@@ -203,7 +243,7 @@ static uint32_t run(struct job *j, const struct request *q, struct reply *r, uin
 	return copy_planes(j->image, q, r, pixels, text);
 }
 
-uint32_t decode(const uint8_t *data, const struct request *q, struct reply *r, uint8_t **pixels, char *text)
+uint32_t decode(const uint8_t *data, const struct request *q, struct reply *r, struct buffer *pixels, char *text)
 {
 	struct input in = {data, q->size, 0};
 	struct job j = {0};

@@ -5,6 +5,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,32 +47,32 @@ static void write_fully(const void *p, size_t n)
 // serve answers one request.
 static void serve(void)
 {
-	static uint8_t *data;
-	static size_t room;
+	static struct buffer data, pixels;
 	struct request q;
 	read_fully(&q, sizeof q);
 	if (q.magic != REQUEST_MAGIC || q.size == 0 || q.size > MAX_DATA || q.reduce > 32)
 		_exit(2);
-	if (room < q.size || room > 4u << 20) { // a large one is not kept
-		free(data);
-		room = q.size;
-		data = malloc(room);
-		if (data == NULL)
-			_exit(3);
-	}
-	read_fully(data, q.size);
+	if (reserve(&data, q.size) == NULL)
+		_exit(3);
+	read_fully(data.data, q.size);
 	struct reply r;
 	memset(&r, 0, sizeof r);
-	uint8_t *pixels = NULL;
 	char text[MAX_TEXT + 1] = "";
-	r.status = decode(data, &q, &r, &pixels, text);
+	r.status = decode(data.data, &q, &r, &pixels, text);
 	r.magic = REPLY_MAGIC;
 	r.sequence = q.sequence;
 	if (r.status != REPLY_OK)
 		r.size = (uint32_t)strlen(text);
-	write_fully(&r, sizeof r);
-	write_fully(r.status == REPLY_OK ? (const void *)pixels : text, r.size);
-	free(pixels);
+	// One call, as each one may wake the parent.
+	if (r.status == REPLY_OK) {
+		memcpy(pixels.data, &r, sizeof r);
+		write_fully(pixels.data, sizeof r + r.size);
+	} else {
+		write_fully(&r, sizeof r);
+		write_fully(text, r.size);
+	}
+	release(&data);
+	release(&pixels);
 }
 
 // A helper is recognised by its arguments alone: it needs neither files nor an environment.
@@ -81,6 +82,10 @@ __attribute__((constructor(201))) static void helper(int argc, char **argv)
 		return;
 	// It ends with its parent: at once by this signal, and by the end of its input in any case.
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	// What a tile needs is kept for the next one.
+	mallopt(M_MMAP_THRESHOLD, KEPT);
+	mallopt(M_TRIM_THRESHOLD, KEPT);
+	mallopt(M_TOP_PAD, 1 << 20);
 	struct greeting g = {.magic = GREETING_MAGIC};
 	if (close_cage(&g.seccomp, &g.landlock) != 0)
 		_exit(4);

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 var (
@@ -45,6 +46,31 @@ type Options struct {
 type Picture struct {
 	Width, Height int     // pixels, before the reduction
 	Planes        []Plane // a colour transform of the codestream is undone
+
+	planes [3]Plane
+	memory []byte
+}
+
+// Recycle returns the memory of p for reuse. Its planes must not be used afterwards.
+func (p *Picture) Recycle() {
+	if p.memory != nil && len(p.memory) <= maxPooled {
+		memories.Put(&p.memory)
+	}
+	p.memory, p.Planes = nil, nil
+}
+
+// maxPooled limits the memory of a picture that is kept for reuse, in bytes.
+const maxPooled = 4 << 20
+
+// memories pools memory of pictures: all tiles of a slide need the same.
+var memories sync.Pool
+
+// takeMemory returns n bytes with undefined contents.
+func takeMemory(n int) []byte {
+	if b, _ := memories.Get().(*[]byte); b != nil && cap(*b) >= n {
+		return (*b)[:n]
+	}
+	return make([]byte, n)
 }
 
 // A Plane is one component of a picture.

@@ -24,6 +24,13 @@ import (
 // startTime limits how long a new helper may take until it greets.
 const startTime = 10 * time.Second
 
+// The size of the pipe for pixels: what every user may set, and the command of fcntl(2) for it,
+// F_SETPIPE_SZ.
+const (
+	pipeSize    = 1 << 20
+	setPipeSize = 1031
+)
+
 // Available reports whether this build decodes JPEG 2000.
 func Available() bool { return true }
 
@@ -40,6 +47,8 @@ func startHelper() (*helper, error) {
 		closeAll(in[:])
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
+	// A tile that fits into the pipe is written by one call. Without this it still works.
+	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(out[1]), setPipeSize, pipeSize)
 	pid := spawn(in[0], out[1])
 	closeAll([]int{in[0], out[1]})
 	if pid < 0 {

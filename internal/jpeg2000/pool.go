@@ -197,10 +197,7 @@ func (h *helper) decode(ctx context.Context, data []byte, o *Options, limit time
 		}
 	}()
 	h.sequence++
-	if _, err = h.in.Write(appendRequest(make([]byte, 0, requestSize), h.sequence, len(data), o)); err == nil {
-		_, err = h.in.Write(data)
-	}
-	if err == nil {
+	if err = writeRequest(h.in, h.sequence, data, o); err == nil {
 		img, refusal, err = readReply(h.out, h.sequence, o)
 	}
 	h.busy += time.Since(began)

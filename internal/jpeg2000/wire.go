@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // The messages between the program and its helpers, as in helper.h. Both are the same
@@ -28,6 +29,20 @@ const (
 )
 
 var order = binary.NativeEndian
+
+// requests pools memory for requests.
+var requests = sync.Pool{New: func() any { return new([]byte) }}
+
+// writeRequest writes a request by one call: each one may wake the helper.
+func writeRequest(w io.Writer, sequence uint32, data []byte, o *Options) error {
+	b := requests.Get().(*[]byte)
+	*b = append(appendRequest((*b)[:0], sequence, len(data), o), data...)
+	_, err := w.Write(*b)
+	if cap(*b) <= maxPooled {
+		requests.Put(b)
+	}
+	return err
+}
 
 // appendRequest appends the head of a request.
 func appendRequest(b []byte, sequence uint32, size int, o *Options) []byte {
@@ -71,13 +86,15 @@ func readReply(r io.Reader, sequence uint32, o *Options) (p *Picture, refusal, w
 			return nil, nil, fmt.Errorf("a plane of %d×%d samples for %d×%d pixels", l.Width, l.Height, p.Width, p.Height)
 		}
 		total += l.Width * l.Height
-		p.Planes = append(p.Planes, l)
+		p.planes[i] = l
 	}
 	if size != total {
 		return nil, nil, fmt.Errorf("%d bytes instead of %d", size, total)
 	}
-	pixels := make([]byte, total)
+	p.memory, p.Planes = takeMemory(total), p.planes[:o.Components]
+	pixels := p.memory
 	if _, err := io.ReadFull(r, pixels); err != nil {
+		p.Recycle()
 		return nil, nil, err
 	}
 	for i := range p.Planes {

@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
+	"github.com/slideatlas/ptiffstore/internal/planes"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -22,28 +23,17 @@ func decodeTile(ctx context.Context, data []byte, l *slide.Level, x, y int) (*im
 // the right and bottom edges may be stored without the pixels beyond the image; these repeat
 // the last ones then.
 func decodeJPEG2000(ctx context.Context, data []byte, l *slide.Level, x, y, reduce int) (*image.RGBA, error) {
-	return jpeg2000Picture(ctx, data, l.Layout, jpeg2000.Options{
-		Width: l.TileWidth, Height: l.TileHeight, Reduce: reduce, Components: l.Layout.Samples,
-		MinWidth: min(l.TileWidth, l.Width-x*l.TileWidth), MinHeight: min(l.TileHeight, l.Height-y*l.TileHeight),
-	})
+	return jpeg2000Picture(ctx, data, l.Layout, jpeg2000Options(l, x, y, reduce))
 }
 
-// jpeg2000Picture decodes JPEG 2000 in a helper process, whose memory is taken from the
-// budget as well.
+// jpeg2000Picture decodes JPEG 2000 in a helper process to an image.
 func jpeg2000Picture(ctx context.Context, data []byte, lay slide.Layout, o jpeg2000.Options) (*image.RGBA, error) {
 	w, h := jpeg2000.Reduced(o.Width, o.Reduce), jpeg2000.Reduced(o.Height, o.Reduce)
-	cost := jpeg2000.Memory(o.Width, o.Height, o.Components)
-	if err := Take(ctx, cost); err != nil {
+	p, err := jpeg2000Planes(ctx, data, o)
+	if err != nil {
 		return nil, err
 	}
-	defer Give(ctx, cost)
-	p, err := jpeg2000.Decode(ctx, data, o)
-	switch {
-	case errors.Is(err, jpeg2000.ErrUnavailable), errors.Is(err, jpeg2000.ErrUnsupported):
-		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-	case err != nil:
-		return nil, err
-	}
+	defer p.release(ctx)
 	img, err := takePixels(ctx, w, h)
 	if err != nil {
 		return nil, err
@@ -53,19 +43,100 @@ func jpeg2000Picture(ctx context.Context, data []byte, lay slide.Layout, o jpeg2
 	return img, nil
 }
 
+// A jpeg2000Source is decoded JPEG 2000.
+type jpeg2000Source struct {
+	*jpeg2000.Picture
+	cost int64 // taken from the budget
+}
+
+func (p jpeg2000Source) release(ctx context.Context) {
+	p.Recycle()
+	Give(ctx, p.cost)
+}
+
+// jpeg2000Planes decodes JPEG 2000 in a helper process, whose memory is taken from the budget
+// as well.
+func jpeg2000Planes(ctx context.Context, data []byte, o jpeg2000.Options) (p jpeg2000Source, err error) {
+	p.cost = jpeg2000.Memory(o.Width, o.Height, o.Components)
+	if err := Take(ctx, p.cost); err != nil {
+		return p, err
+	}
+	if p.Picture, err = jpeg2000.Decode(ctx, data, o); err == nil {
+		return p, nil
+	}
+	Give(ctx, p.cost)
+	if errors.Is(err, jpeg2000.ErrUnavailable) || errors.Is(err, jpeg2000.ErrUnsupported) {
+		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return p, err
+}
+
+// jpeg2000Options returns how tile x,y of a level is decoded at 1/2^reduce of its size. Tiles at
+// the right and bottom edges may be stored without the pixels beyond the image.
+func jpeg2000Options(l *slide.Level, x, y, reduce int) jpeg2000.Options {
+	return jpeg2000.Options{
+		Width: l.TileWidth, Height: l.TileHeight, Reduce: reduce, Components: l.Layout.Samples,
+		MinWidth: min(l.TileWidth, l.Width-x*l.TileWidth), MinHeight: min(l.TileHeight, l.Height-y*l.TileHeight),
+	}
+}
+
+// asJPEG returns tile x,y of a level of JPEG 2000 as a JPEG of full size. Its planes are
+// encoded as they are, without becoming pixels between.
+func (d *tileRenderer) asJPEG(ctx context.Context, level, x, y int) ([]byte, error) {
+	b, err := d.read(ctx, level, x, y)
+	if err != nil {
+		return nil, err
+	}
+	defer d.done(ctx)
+	l := &d.s.Levels[level]
+	p, err := jpeg2000Planes(ctx, b, jpeg2000Options(l, x, y, 0))
+	if err != nil {
+		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
+	}
+	defer p.release(ctx)
+	ycc := l.Layout.Photometric == yCbCr
+	last := &p.Planes[len(p.Planes)-1]
+	if n := last.H * last.V; p.Width == l.TileWidth && p.Height == l.TileHeight && (n == 1 || ycc && n <= 8) { // as JPEG allows it
+		return EncodePicture(picture(p.Picture, ycc), d.o.Quality)
+	}
+	img, err := takePixels(ctx, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return nil, err
+	}
+	defer Discard(ctx, img)
+	paintPlanes(img, p.Planes, ycc)
+	extend(img, image.Rect(0, 0, p.Width, p.Height), img.Rect)
+	return EncodeJPEG(img, d.o.Quality)
+}
+
+// picture returns decoded planes as a picture of the same samples.
+func picture(p *jpeg2000.Picture, ycc bool) *planes.Picture {
+	out := &planes.Picture{Width: p.Planes[0].Width, Height: p.Planes[0].Height, Model: planes.RGB}
+	switch {
+	case len(p.Planes) == 1:
+		out.Model = planes.Gray
+	case ycc:
+		out.Model = planes.YCbCr
+	}
+	for _, l := range p.Planes {
+		out.Planes = append(out.Planes, planes.Plane{Pix: l.Pix, Stride: l.Width, Width: l.Width, Height: l.Height, H: l.H, V: l.V})
+	}
+	return out
+}
+
 // paintPlanes paints planes to the top left of img, which is at least as large: one of grey, or
 // three of colours. Samples that cover several pixels are repeated, as OpenSlide does.
-func paintPlanes(img *image.RGBA, planes []jpeg2000.Plane, ycc bool) {
-	first := &planes[0]
+func paintPlanes(img *image.RGBA, from []jpeg2000.Plane, ycc bool) {
+	first := &from[0]
 	for y := range first.Height {
 		dst := img.Pix[y*img.Stride:][:4*first.Width]
-		if len(planes) == 1 {
+		if len(from) == 1 {
 			for x, v := range first.Pix[y*first.Width:][:first.Width] {
 				dst[4*x], dst[4*x+1], dst[4*x+2], dst[4*x+3] = v, v, v, 255
 			}
 			continue
 		}
-		c1, c2 := &planes[1], &planes[2]
+		c1, c2 := &from[1], &from[2]
 		row := min(y/c1.V, c1.Height-1) * c1.Width
 		p0, p1, p2 := first.Pix[y*first.Width:][:first.Width], c1.Pix[row:][:c1.Width], c2.Pix[row:][:c1.Width]
 		if !ycc && c1.H == 1 {

@@ -51,6 +51,13 @@ func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, 
 		}
 	}
 	d := newTileRenderer(s, o)
+	// The zoom level may still have the pixels that the level has lost.
+	if l := s.Zooms[z].Level; l >= 0 && s.Levels[l].Layout.Codec == slide.JPEG2000 && s.Zooms[z].Width == s.Levels[l].Width && s.Zooms[z].Height == s.Levels[l].Height {
+		b, err := d.asJPEG(ctx, l, x, y)
+		if !errors.Is(err, slide.ErrMissingTile) {
+			return b, err
+		}
+	}
 	img, err := d.tile(ctx, z, x, y)
 	return d.encode(ctx, img, err)
 }
@@ -62,6 +69,12 @@ func LevelTile(ctx context.Context, s *slide.Slide, level, x, y int, o Options) 
 		return nil, slide.ErrNoTile
 	}
 	d := newTileRenderer(s, o)
+	if s.Levels[level].Layout.Codec == slide.JPEG2000 {
+		b, err := d.asJPEG(ctx, level, x, y)
+		if !errors.Is(err, slide.ErrMissingTile) {
+			return b, err
+		}
+	}
 	img, err := d.stored(ctx, level, x, y)
 	return d.encode(ctx, img, err)
 }

@@ -158,22 +158,29 @@ func (c *Cache) put(key string, b []byte) error {
 		return nil
 	}
 	path := c.path(key)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+	temp, err := create(filepath.Dir(path), withChecksum(b))
+	if errors.Is(err, fs.ErrNotExist) { // the first image of its folder
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+			temp, err = create(filepath.Dir(path), withChecksum(b))
+		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(withChecksum(b))
-	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Rename(temp, path)
 	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err != nil && temp != "" {
+		os.Remove(temp)
 	}
 	return err
+}
+
+// create writes a new file in a folder, and returns its path, also if it is incomplete.
+func create(dir string, b []byte) (path string, err error) {
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(b)
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 func (c *Cache) path(key string) string {

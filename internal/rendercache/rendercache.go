@@ -23,7 +23,7 @@ import (
 
 // generation is part of every key. It must be incremented when the same request gives a
 // different image than before.
-const generation = "2"
+const generation = "3"
 
 // errRender reports a panic in a decoder.
 var errRender = errors.New("rendering failed unexpectedly")
@@ -435,7 +435,7 @@ func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	case m.Zoom < 0:
 		return k.level(ctx, m)
 	}
-	return k.zoom(ctx, m, m.Zoom, m.X, m.Y)
+	return k.newZoom(ctx, m, m.Zoom, m.X, m.Y) // which is not in the cache, as it has the same key
 }
 
 // zoom returns a tile of a zoom level: as stored, cached or rendered.
@@ -456,17 +456,22 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
 	}
-	b, err := render.Tile(ctx, m.Slide, z, x, y, render.Options{
+	b, err := k.newZoom(ctx, m, z, x, y)
+	if err == nil && m.Current() {
+		k.o.Cache.Put(key, b)
+	}
+	return b, err
+}
+
+// newZoom renders a tile of a zoom level. The tiles that it is derived from are cached.
+func (k *Renderer) newZoom(ctx context.Context, m *tile.RenderRequest, z, x, y int) ([]byte, error) {
+	return render.Tile(ctx, m.Slide, z, x, y, render.Options{
 		Quality:    k.o.Quality,
 		Background: m.Background,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) {
 			return k.zoom(ctx, m, z, x, y)
 		},
 	})
-	if err == nil && m.Current() {
-		k.o.Cache.Put(key, b)
-	}
-	return b, err
 }
 
 // part renders a tile that is not one of the slide's levels.

@@ -151,10 +151,35 @@ func (j *jpeg2000Run) serve(ctx context.Context, n int) (round, error) {
 	for _, t := range j.tiles {
 		paths = append(paths, fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s.jpg", j.fx.id, zoom, t))
 	}
-	if _, err := batch(ctx, s, paths[:1], 1); err != nil { // starts what decodes
+	if err := quiet(ctx, s); err != nil { // a new slide is verified, and gets a preview
 		return round{}, err
 	}
-	return batch(ctx, s, paths[1:], runtime.NumCPU())
+	const warm = 8 // tiles that start what decodes
+	if _, err := batch(ctx, s, paths[:warm], runtime.NumCPU()); err != nil {
+		return round{}, err
+	}
+	return batch(ctx, s, paths[warm:], runtime.NumCPU())
+}
+
+// quiet waits until a server has done nothing for a while.
+func quiet(ctx context.Context, s *server) error {
+	const still, most = 3 * time.Second, 2 * time.Minute
+	before, err := processorTime(s.pids)
+	for since, end := time.Now(), time.Now().Add(most); err == nil && time.Since(since) < still; {
+		if time.Now().After(end) {
+			return errors.New("the server is still busy")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(still / 10):
+		}
+		var now time.Duration
+		if now, err = processorTime(s.pids); now-before > 20*time.Millisecond { // more than timers take
+			before, since = now, time.Now()
+		}
+	}
+	return err
 }
 
 func (r *report) jpeg2000(o *options, j *jpeg2000Run, loops, ours []round) {
