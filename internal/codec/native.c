@@ -1,5 +1,9 @@
 //go:build native && cgo
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "native.h"
 
 #include <setjmp.h>
@@ -326,19 +330,39 @@ static void finish(encoder *e, uint8_t **out, size_t *len)
 }
 
 // write_rgb writes three planes of red, green and blue.
+static void interleave(uint8_t *to, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n)
+{
+	size_t x = 0;
+#ifdef __SSE2__
+	const __m128i full = _mm_set1_epi8(-1);
+	for (; x + 16 <= n; x += 16) {
+		__m128i red = _mm_loadu_si128((const __m128i *)(r + x)), green = _mm_loadu_si128((const __m128i *)(g + x)),
+			blue = _mm_loadu_si128((const __m128i *)(b + x));
+		__m128i rg = _mm_unpacklo_epi8(red, green), ba = _mm_unpacklo_epi8(blue, full);
+		__m128i *out = (__m128i *)(to + 4 * x);
+		_mm_storeu_si128(out, _mm_unpacklo_epi16(rg, ba));
+		_mm_storeu_si128(out + 1, _mm_unpackhi_epi16(rg, ba));
+		rg = _mm_unpackhi_epi8(red, green);
+		ba = _mm_unpackhi_epi8(blue, full);
+		_mm_storeu_si128(out + 2, _mm_unpacklo_epi16(rg, ba));
+		_mm_storeu_si128(out + 3, _mm_unpackhi_epi16(rg, ba));
+	}
+#endif
+	for (; x < n; x++) {
+		to[4 * x] = r[x];
+		to[4 * x + 1] = g[x];
+		to[4 * x + 2] = b[x];
+		to[4 * x + 3] = 255;
+	}
+}
+
 static void write_rgb(encoder *e, const uint8_t *const *pix, const pt_plane *planes)
 {
 	struct jpeg_compress_struct *c = &e->c;
 	JSAMPARRAY line = (*c->mem->alloc_sarray)((j_common_ptr)c, JPOOL_IMAGE, c->image_width * 4, 1);
 	for (JDIMENSION y = 0; y < c->image_height; y++) {
 		const uint8_t *r = pix[0] + y * planes[0].stride, *g = pix[1] + y * planes[1].stride, *b = pix[2] + y * planes[2].stride;
-		uint8_t *to = line[0];
-		for (JDIMENSION x = 0; x < c->image_width; x++, to += 4) {
-			to[0] = r[x];
-			to[1] = g[x];
-			to[2] = b[x];
-			to[3] = 255;
-		}
+		interleave(line[0], r, g, b, c->image_width);
 		jpeg_write_scanlines(c, line, 1);
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 var (
@@ -53,22 +52,31 @@ type Picture struct {
 
 // Recycle returns the memory of p for reuse. Its planes must not be used afterwards.
 func (p *Picture) Recycle() {
-	if p.memory != nil && len(p.memory) <= maxPooled {
-		memories.Put(&p.memory)
+	if p.memory != nil && len(p.memory) <= maxKept {
+		select {
+		case memories <- p.memory:
+		default:
+		}
 	}
 	p.memory, p.Planes = nil, nil
 }
 
-// maxPooled limits the memory of a picture that is kept for reuse, in bytes.
-const maxPooled = 4 << 20
+// maxKept limits the memory that is kept for reuse for a tile, in bytes.
+const maxKept = 4 << 20
 
-// memories pools memory of pictures: all tiles of a slide need the same.
-var memories sync.Pool
+// memories keeps memory of pictures, as all tiles of a slide need the same. Unlike a
+// [sync.Pool] it does not lose it to the garbage collector, of which such memory would be the
+// main work.
+var memories = make(chan []byte, 8)
 
 // takeMemory returns n bytes with undefined contents.
 func takeMemory(n int) []byte {
-	if b, _ := memories.Get().(*[]byte); b != nil && cap(*b) >= n {
-		return (*b)[:n]
+	select {
+	case b := <-memories:
+		if cap(b) >= n {
+			return b[:n]
+		}
+	default:
 	}
 	return make([]byte, n)
 }

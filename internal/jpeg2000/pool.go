@@ -30,6 +30,7 @@ type helper struct {
 	end      func()   // kills the process and waits for its end
 	pid      int
 	sequence uint32
+	request  []byte // memory for requests
 	busy     time.Duration
 	since    time.Time // of its last answer
 }
@@ -197,7 +198,13 @@ func (h *helper) decode(ctx context.Context, data []byte, o *Options, limit time
 		}
 	}()
 	h.sequence++
-	if err = writeRequest(h.in, h.sequence, data, o); err == nil {
+	// One call, as each one may wake the helper.
+	h.request = append(appendRequest(h.request[:0], h.sequence, len(data), o), data...)
+	_, err = h.in.Write(h.request)
+	if cap(h.request) > maxKept {
+		h.request = nil
+	}
+	if err == nil {
 		img, refusal, err = readReply(h.out, h.sequence, o)
 	}
 	h.busy += time.Since(began)

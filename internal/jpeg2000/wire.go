@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 )
 
 // The messages between the program and its helpers, as in helper.h. Both are the same
@@ -29,20 +28,6 @@ const (
 )
 
 var order = binary.NativeEndian
-
-// requests pools memory for requests.
-var requests = sync.Pool{New: func() any { return new([]byte) }}
-
-// writeRequest writes a request by one call: each one may wake the helper.
-func writeRequest(w io.Writer, sequence uint32, data []byte, o *Options) error {
-	b := requests.Get().(*[]byte)
-	*b = append(appendRequest((*b)[:0], sequence, len(data), o), data...)
-	_, err := w.Write(*b)
-	if cap(*b) <= maxPooled {
-		requests.Put(b)
-	}
-	return err
-}
 
 // appendRequest appends the head of a request.
 func appendRequest(b []byte, sequence uint32, size int, o *Options) []byte {
