@@ -19,6 +19,7 @@ type serveCmd struct {
 	NoWorker      bool     `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
 	Roots         []string `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server."`
 	CorrectColors bool     `key:"viewer.correct_colors" name:"correct-colors" help:"Correct the colours of slides in the viewer with the colour profile of the scanner, unless a user switches that off."`
+	StowStore     string   `key:"stow_store" name:"stow-store" placeholder:"STORE" help:"Managed store that receives DICOM instances sent with STOW-RS: its id, its name in the configuration file, or its label."`
 	uploadFlags
 }
 
@@ -51,6 +52,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 		return err
 	}
 	o.Folders, o.StoreRoots, o.Upload = c.Folders, c.Roots, c.uploadFlags.options()
+	o.StowStore = c.StowStore
 	o.HTTP.CorrectColors = c.CorrectColors
 	if err := c.workerFlags.apply(&o, !c.NoWorker); err != nil {
 		return err

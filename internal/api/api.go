@@ -96,7 +96,7 @@ func (a *API) Register(mux httperr.Mux) {
 	} {
 		resource.register(h)
 	}
-	routes := slices.Concat(a.pictureRoutes(), slideatlasAPI{a}.listRoutes(), edgeAPI{a}.routes(), oidcAPI{a}.routes(), uploadRoutes(), tileRoutes(), dicomAPI{a}.searchRoutes())
+	routes := slices.Concat(a.pictureRoutes(), slideatlasAPI{a}.listRoutes(), edgeAPI{a}.routes(), oidcAPI{a}.routes(), uploadRoutes(), stowRoutes(), tileRoutes(), dicomAPI{a}.searchRoutes())
 	for _, r := range routes {
 		r.register(g)
 		r.describe(h.OpenAPI())

@@ -67,6 +67,10 @@ var rules = map[string]rule{
 	"/api/v1/uploads":          {mayWrite, given, ""},
 	"/api/v1/uploads/{upload}": {mayWrite, given, ""},
 
+	// Instances are received by package dicomweb, which checks permissions as uploads do.
+	"POST /dicom-web/studies":         {mayWrite, given, ""},
+	"POST /dicom-web/studies/{study}": {mayWrite, given, ""},
+
 	"GET /api/v1/stores":               {seeTiles, listed, ""},
 	"POST /api/v1/stores":              {mayAdmin, everything, "store.add"},
 	"GET /api/v1/stores/{store}":       {seeTiles, ofStore, ""},

@@ -108,13 +108,13 @@ func (d Dataset) sort() int {
 	return -1
 }
 
-// Set sets an attribute of the dictionary in this package. Values are strings, integers and
+// Set sets an attribute of the dictionaries in this package. Values are strings, integers and
 // floating point numbers, one []byte, or the items of a sequence as Datasets; none for an
 // attribute without a value, and for a sequence without items. Text is cleaned and cut to the
 // limits of its VR. It panics for an attribute or a type of value that is unknown.
 func (d *Dataset) Set(t Tag, values ...any) {
-	vr, ok := representations[t]
-	if !ok {
+	vr := representation(t)
+	if vr == "UN" {
 		panic(fmt.Sprintf("dicom: no VR of %v", t))
 	}
 	e := Element{Tag: t, VR: vr}

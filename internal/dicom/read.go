@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -76,6 +77,8 @@ type File struct {
 	// Meta has group 0002. Data has the rest without pixel data, private groups, group lengths
 	// and the functional groups of frames.
 	Meta, Data Dataset
+	// DataOffset is where the data set begins: behind group 0002.
+	DataOffset int64
 	// Pixels is the offset of the value of PixelData in the file, 0 if there is none.
 	Pixels int64
 	// PixelLength is the length of that value in bytes, or -1 if it is encapsulated: then
@@ -116,65 +119,80 @@ var deflated = []string{"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2
 // The format is that of PS3.10 section 7 and PS3.5 section 7.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	p := &parser{r: r, size: size}
-	if size < 132 {
-		return nil, ErrNotDICOM
-	}
-	head, err := p.bytes(0, 132)
-	if err != nil {
+	if err := p.readMeta(); err != nil {
 		return nil, err
 	}
-	if !IsDICOM(head) {
-		return nil, ErrNotDICOM
-	}
-	at, err := p.readMeta(132)
-	if err != nil {
+	if err := p.checkSyntax(); err != nil {
 		return nil, err
 	}
-	if err := p.readData(at); err != nil {
+	if err := p.readData(p.file.DataOffset); err != nil {
 		return nil, err
 	}
-	return &p.file, p.checkPixels()
+	if err := p.checkPixels(); err != nil {
+		return nil, err
+	}
+	return &p.file, nil
+}
+
+// ReadMeta returns the file meta information, of any transfer syntax: size need not be that of
+// the entire file. The errors are those of [Read].
+func ReadMeta(r io.ReaderAt, size int64) (Dataset, error) {
+	p := &parser{r: r, size: size}
+	if err := p.readMeta(); err != nil {
+		return nil, err
+	}
+	return p.file.Meta, nil
 }
 
 // readMeta reads the file meta information, which always has explicit VRs. Its length is not
 // relied on: it ends where another group begins.
-func (p *parser) readMeta(at int64) (int64, error) {
-	s := scope{end: p.size}
+func (p *parser) readMeta() error {
+	if p.size < 132 {
+		return ErrNotDICOM
+	}
+	head, err := p.bytes(0, 132)
+	if err != nil {
+		return err
+	}
+	if !IsDICOM(head) {
+		return ErrNotDICOM
+	}
+	s, at := scope{end: p.size}, int64(132)
 	for at < p.size {
 		b, err := p.within(at, 4, p.size)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if binary.LittleEndian.Uint16(b) != 2 {
 			break
 		}
 		e, err := p.header(at, s)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if at, err = p.keep(&p.file.Meta, e, &s); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if err := sorted(p.file.Meta, at); err != nil {
-		return 0, err
-	}
-	ts := p.file.Meta.Text(TransferSyntaxUID)
-	p.file.TransferSyntax = ts
+	p.file.DataOffset = at
+	p.file.TransferSyntax = p.file.Meta.Text(TransferSyntaxUID)
+	return sorted(p.file.Meta, at)
+}
+
+// checkSyntax checks that the transfer syntax is one that is read here.
+func (p *parser) checkSyntax() error {
+	at, ts := p.file.DataOffset, p.file.TransferSyntax
 	switch {
 	case ts == "" && at >= p.size:
-		return 0, truncated(at, TransferSyntaxUID)
+		return truncated(at, TransferSyntaxUID)
 	case ts == "":
-		return 0, &FormatError{Offset: at, Tag: TransferSyntaxUID, Msg: "the file does not name its transfer syntax"}
+		return &FormatError{Offset: at, Tag: TransferSyntaxUID, Msg: "the file does not name its transfer syntax"}
 	case ts == bigEndian:
-		return 0, &UnsupportedError{Offset: at, Tag: TransferSyntaxUID, Msg: "DICOM files in big endian are not supported"}
+		return &UnsupportedError{Offset: at, Tag: TransferSyntaxUID, Msg: "DICOM files in big endian are not supported"}
+	case slices.Contains(deflated, ts):
+		return &UnsupportedError{Offset: at, Tag: TransferSyntaxUID, Msg: "DICOM files with a deflated data set are not supported"}
 	}
-	for _, d := range deflated {
-		if ts == d {
-			return 0, &UnsupportedError{Offset: at, Tag: TransferSyntaxUID, Msg: "DICOM files with a deflated data set are not supported"}
-		}
-	}
-	return at, nil
+	return nil
 }
 
 // readData reads the data set up to the pixel data.
@@ -301,4 +319,18 @@ func trim(vr VR, s string) string {
 		return strings.TrimRight(s, " \x00")
 	}
 	return strings.Trim(s, " \x00")
+}
+
+// IsUID reports whether s is a unique identifier (PS3.5 section 9.1). It is then safe as the name
+// of a file or folder: digits, with single dots between them.
+func IsUID(s string) bool {
+	if len(s) == 0 || len(s) > 64 {
+		return false
+	}
+	for part := range strings.SplitSeq(s, ".") {
+		if part == "" || strings.Trim(part, "0123456789") != "" || len(part) > 1 && part[0] == '0' {
+			return false
+		}
+	}
+	return true
 }

@@ -260,18 +260,8 @@ func split(value string) []string {
 	return list
 }
 
-// isUID reports whether s looks like an identifier.
-func isUID(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	for part := range strings.SplitSeq(s, ".") {
-		if part == "" || len(part) > 1 && part[0] == '0' || strings.ContainsFunc(part, func(r rune) bool { return r < '0' || r > '9' }) {
-			return false
-		}
-	}
-	return true
-}
+// isUID reports whether s is an identifier, and so safe as the name of a file.
+func isUID(s string) bool { return dicom.IsUID(s) }
 
 // parseSpan parses a date, a time or a range of them, into the first and the last value; "" for
 // an open end.

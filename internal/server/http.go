@@ -130,6 +130,9 @@ func (s *Server) handler() http.Handler {
 	for _, route := range []string{upload.Route, uploadPattern} {
 		mux.Handle(route, a.Guard(route, uploads))
 	}
+	for _, route := range []string{dicomweb.StoreRoute, dicomweb.StoreStudyRoute} {
+		mux.Handle(route, a.Guard(route, s.dicom))
+	}
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))

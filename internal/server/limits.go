@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
@@ -14,7 +15,7 @@ const (
 	requestsAtOnce  = 256
 	requestsWaiting = 1024
 	requestPatience = 5 * time.Second
-	// streamsAtOnce is the limit for long requests: events and uploads.
+	// streamsAtOnce is the limit for long requests: events, uploads and received DICOM instances.
 	streamsAtOnce = 2048
 	// Bodies being received and answers being sent may take 1/bufferShare of the memory
 	// limit.
@@ -47,7 +48,7 @@ func (p *port) gates() func(pattern string, h http.Handler) http.Handler {
 			return limit.Static(h)
 		case pattern == metricsPattern:
 			return buffer.Handler(nil, h)
-		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern, pattern == api.DatabasePattern:
+		case pattern == upload.Route, pattern == uploadPattern, pattern == dicomweb.StoreRoute, pattern == dicomweb.StoreStudyRoute, pattern == api.EventsPattern, pattern == api.DatabasePattern:
 			return lasting.Handler(h)
 		case api.Streamed(pattern):
 			return buffer.Streamed(brief, h)

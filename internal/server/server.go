@@ -16,7 +16,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/scan"
@@ -67,6 +69,8 @@ type Options struct {
 	Queues   map[string]int
 	TimeZone string // of schedules without one; "" for this machine's
 	Upload   upload.Options
+	// StowStore is the managed store that receives DICOM instances; see [dicomweb.ReceiverOptions].
+	StowStore string
 
 	// Started, if not nil, is called when everything runs, before the server answers the
 	// first request. An error ends the process.
@@ -123,6 +127,7 @@ type Server struct {
 	handlers   *taskhandler.Handlers
 	watchers   *scan.Watchers
 	uploads    *upload.Uploads
+	dicom      *dicomweb.Receiver
 	endpoints  *endpoints
 	metrics    *metrics.Recorder
 	trace      *trace.Tracer // nil without a collector
@@ -145,7 +150,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	steps := []func(context.Context) error{s.openStorage, s.openTracer}
 	switch o.Mode {
 	case Serve:
-		steps = append(steps, s.openPort, s.openFollower, s.openAccess, s.openTasks, s.openEndpoints, s.openUploads)
+		steps = append(steps, s.openPort, s.openFollower, s.openAccess, s.openTasks, s.openEndpoints, s.openUploads, s.openReceiver)
 	case TileServer:
 		steps = append(steps, s.openPort, s.openFollower, s.openAccess)
 	case Worker:
@@ -262,6 +267,17 @@ func (s *Server) openUploads(context.Context) error {
 	o.Audit = func(r *http.Request, e upload.Event) error { return a.Audit(r, e.Act, e.Object, e.Detail) }
 	s.uploads = upload.New(o)
 	s.background.add(s.uploads.Run)
+	return nil
+}
+
+// openReceiver opens the receiver of DICOM instances.
+func (s *Server) openReceiver(context.Context) error {
+	a := &api.API{Access: s.access.api, PublicURL: s.o.HTTP.PublicURL, Log: s.log}
+	s.dicom = dicomweb.NewReceiver(dicomweb.ReceiverOptions{
+		Catalog: s.storage.catalog, Log: s.log, Store: s.o.StowStore, Caller: a.Uploader, Audit: a.Received, BaseURL: a.BaseURL,
+		MaxSize: s.o.Upload.MaxSize, Reserve: s.o.Upload.Reserve,
+	})
+	s.background.addLoop("interrupted DICOM transfers", loop.Every(dicomweb.SweepPause, s.dicom.Sweep))
 	return nil
 }
 
