@@ -44,7 +44,7 @@ func otherKind(head []byte) string {
 		magic string
 		what  string
 	}{
-		{128, "DICM", "a DICOM file" + export},
+		{128, "DICM", "a DICOM file, which is read as part of a series: open the folder of the series"},
 		{0, "ZISRAWFILE", "a Zeiss CZI file" + export},
 		{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE2 file, such as Zeiss ZVI" + export},
 		{0, "KFB", "a KFBio KFB file" + export},

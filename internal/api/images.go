@@ -359,6 +359,10 @@ var technical = map[string]bool{
 	"philips.DICOM_PIXEL_REPRESENTATION": true, "philips.DICOM_PIXEL_SPACING": true,
 	"philips.DICOM_LOSSY_IMAGE_COMPRESSION": true, "philips.DICOM_LOSSY_IMAGE_COMPRESSION_METHOD": true,
 	"philips.DICOM_LOSSY_IMAGE_COMPRESSION_RATIO": true, "philips.DICOM_SOFTWARE_VERSIONS": true,
+	"dicom.Manufacturer": true, "dicom.ManufacturerModelName": true, "dicom.SoftwareVersions": true,
+	"dicom.TransferSyntaxUID": true, "dicom.PhotometricInterpretation": true, "dicom.LossyImageCompression": true,
+	"dicom.LossyImageCompressionRatio": true, "dicom.LossyImageCompressionMethod": true,
+	"dicom.FocusMethod": true, "dicom.ExtendedDepthOfField": true,
 	"slideatlas.CoordinateSystem": true,
 	"tiff.Make":                   true, "tiff.Model": true,
 }

@@ -11,6 +11,9 @@ import (
 // maxProperty limits the value of a property in bytes.
 const maxProperty = 1 << 10
 
+// noDateTime is what this and other programs write where an unknown time must have a value.
+const noDateTime = "19700101000000"
+
 // properties are the attributes that become properties of the slide. Only some of them may be
 // seen by everybody who may see the slide; the API knows which.
 var properties = []struct {
@@ -97,7 +100,7 @@ func setProperty(c *slide.Composite, name string, e *Element) {
 	if len(text) > maxProperty {
 		text = strings.ToValidUTF8(text[:maxProperty], "")
 	}
-	if text != "" {
+	if text != "" && text != noDateTime {
 		c.Properties["dicom."+name] = text
 	}
 }

@@ -212,8 +212,10 @@ func volume(all []*instance) ([][]*instance, error) {
 func concatenate(group []*instance) error {
 	slices.SortFunc(group, func(a, b *instance) int { return cmp.Compare(a.number, b.number) })
 	first, frames, total := group[0], 0, 1
-	for i, in := range group {
+	for _, in := range group {
 		total = max(total, in.total, in.number)
+	}
+	for i, in := range group {
 		if in.width != first.width || in.height != first.height || in.tileWidth != first.tileWidth || in.tileHeight != first.tileHeight ||
 			in.file.TransferSyntax != first.file.TransferSyntax {
 			return &FormatError{Tag: ConcatenationUID, Msg: "the parts of an image have different sizes"}
@@ -221,7 +223,7 @@ func concatenate(group []*instance) error {
 		if i > 0 && in.number == group[i-1].number {
 			return &FormatError{Tag: InConcatenationNumber, Msg: fmt.Sprintf("part %d of an image is there twice", in.number)}
 		}
-		if len(group) == total && in.number != i+1 || in.before >= 0 && in.before != frames && len(group) >= total {
+		if len(group) == total && (in.number != i+1 || in.before >= 0 && in.before != frames) {
 			return &FormatError{Tag: ConcatenationFrameOffsetNumber, Msg: fmt.Sprintf("part %d of an image does not follow the one before", in.number)}
 		}
 		frames += in.frames
@@ -361,17 +363,16 @@ func setDownsample(l, l0 *slide.Stored, in, in0 *instance) {
 		return
 	}
 	d := (x/x0 + y/y0) / 2
-	if power := math.Exp2(math.Round(math.Log2(d))); math.Abs(d/power-1) < 0.001 {
-		d = power
+	if whole := math.Round(d); math.Abs(d/whole-1) < 0.001 {
+		d = whole
 	}
 	if !(d > 1 && d < math.MaxInt32) {
 		return
 	}
 	w, h := int(math.Ceil(float64(l0.Width)/d)), int(math.Ceil(float64(l0.Height)/d))
-	if near(w, l.Width) && near(h, l.Height) {
-		return // also if it was rounded down
-	}
-	if padded(w, l.Width, l.TileWidth) && padded(h, l.Height, l.TileHeight) {
+	if near(w, l.Width) && near(h, l.Height) { // also if it was rounded down
+		l.Downsample = d
+	} else if padded(w, l.Width, l.TileWidth) && padded(h, l.Height, l.TileHeight) {
 		l.Width, l.Height, l.Downsample = w, h, d
 	}
 }

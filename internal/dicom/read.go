@@ -62,8 +62,11 @@ func (e *UnsupportedError) Unwrap() error {
 
 // located formats an error: the message first, followed by the technical detail.
 func located(off int64, tag Tag, msg string) string {
-	if tag == 0 {
+	switch {
+	case tag == 0:
 		return fmt.Sprintf("%s (at byte %d)", msg, off)
+	case off == 0: // of an attribute whose place was not kept
+		return fmt.Sprintf("%s (DICOM attribute %v)", msg, tag)
 	}
 	return fmt.Sprintf("%s (DICOM attribute %v, at byte %d)", msg, tag, off)
 }
