@@ -117,6 +117,7 @@ var runnable = []struct {
 	{"docs/convert.md", "ptiffstore task submit convert_image", nil},
 	{"docs/cutouts.md", "ptiffstore crop slide.tiff", []string{"688,496,624,464:", "# 688,496,624,464:"}},
 	{"docs/dicom.md", "ptiffstore dicom export", nil},
+	{"docs/formats/dicom.md", "ptiffstore inspect series/", []string{"series/level0.dcm", "$(ls series/*.dcm | head -1)"}},
 	{"docs/stores-and-sync.md", "ptiffstore store add /archive --managed", []string{"ptiffstore store add /archive --managed --incoming", "# the same store"}},
 	{"docs/upload.md", "ptiffstore upload *.tiff", nil},
 	{"docs/upload.md", "-X DELETE", nil},

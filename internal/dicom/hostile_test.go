@@ -23,7 +23,7 @@ func newMade() *made {
 	m := &made{syntax: ExplicitLittleEndian}
 	d := &m.d
 	d.Set(ImageType, "ORIGINAL", "PRIMARY", "VOLUME", "NONE")
-	d.Set(SOPClassUID, wholeSlide)
+	d.Set(SOPClassUID, WholeSlide)
 	d.Set(SOPInstanceUID, "1.2.3.4")
 	d.Set(SeriesInstanceUID, "1.2.3")
 	d.Set(NumberOfFrames, 6)
@@ -154,7 +154,10 @@ var hostileSeries = []struct {
 	{"JPEG 2000 of something else", func(m *made) { m.items(jpeg2000, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "JPEG 2000"},
 	{"too many items", func(m *made) { m.items(JPEGBaseline, make([]string, 1409)...) }, &tiff.FormatError{}, "more than 1408 items"},
 	{"items that fit no frames", func(m *made) { m.items(JPEGBaseline, "ab", "cd", "ef", "gh", "ij", "kl", "mn") }, &tiff.FormatError{}, "7 items"},
-	{"no items", func(m *made) { m.items(JPEGBaseline); m.pixels = long(PixelData, "OB", no, mark(sequenceDelimiter, 0)) + strings.Repeat("\x00", 64) }, &tiff.FormatError{}, "table of offsets"},
+	{"no items", func(m *made) {
+		m.items(JPEGBaseline)
+		m.pixels = long(PixelData, "OB", no, mark(sequenceDelimiter, 0)) + strings.Repeat("\x00", 64)
+	}, &tiff.FormatError{}, "table of offsets"},
 	{"sparse", func(m *made) { m.sparse([2]int{5, 1}, [2]int{1, 5}) }, nil, ""},
 	{"off the grid", func(m *made) { m.sparse([2]int{5, 2}, [2]int{1, 5}) }, &tiff.UnsupportedError{}, "not on a grid"},
 	{"at zero", func(m *made) { m.sparse([2]int{5, 1}, [2]int{0, 5}) }, &tiff.UnsupportedError{}, "not on a grid"},
