@@ -228,7 +228,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// readStored reads an associated image of a composite.
+// read reads an associated image of a composite.
 func (p *Stored) read() (*AssociatedImage, error) {
 	if err := p.check(); err != nil {
 		return nil, err
@@ -271,7 +271,7 @@ func (p *Stored) cost() int64 {
 	return total
 }
 
-// compositeFingerprint is [Slide.Fingerprint] of a composite.
+// addContents adds what the pixels are to a fingerprint.
 func (s *Slide) addContents(number func(uint64)) {
 	sum := sha256.Sum256(s.contents)
 	for _, b := range sum {

@@ -2,10 +2,12 @@ package dicom
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,5 +144,60 @@ func TestFingerprintOfSeries(t *testing.T) {
 	}
 	if other := sum(Options{ID: "im2"}, as); other == one {
 		t.Errorf("%s of another image, too", other)
+	}
+}
+
+// largeSeries has three levels, the largest with 320 × 320 frames, and a basic table of each.
+func largeSeries() []Part {
+	var all []Part
+	frame := strings.Repeat("\xff", 200)
+	for k, n := range []int{320, 160, 80} {
+		m := newMade()
+		m.syntax = JPEGBaseline
+		m.d.Set(SOPInstanceUID, fmt.Sprintf("1.2.3.%d", k+1))
+		m.d.Set(PhotometricInterpretation, "YBR_FULL_422")
+		m.d.Set(NumberOfFrames, n*n)
+		m.d.Set(Rows, 256)
+		m.d.Set(Columns, 256)
+		m.d.Set(TotalPixelMatrixColumns, 256*n)
+		m.d.Set(TotalPixelMatrixRows, 256*n)
+		m.d.Set(OpticalPathSequence, Dataset{{Tag: ICCProfile, VR: "OB", Bytes: make([]byte, 500_000)}})
+		var b strings.Builder
+		b.WriteString(long(PixelData, "OB", no, mark(item, uint32(4*n*n))))
+		for i := range n * n {
+			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(i*(itemHeader+len(frame)))))
+		}
+		for range n * n {
+			b.WriteString(mark(item, uint32(len(frame))) + frame)
+		}
+		m.pixels = b.String() + mark(sequenceDelimiter, 0)
+		all = append(all, m.part())
+	}
+	return all
+}
+
+// BenchmarkOpen opens a series of a large slide, as for its first tile.
+func BenchmarkOpen(b *testing.B) {
+	all := largeSeries()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Open(all); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFirstFrame also reads the table of the largest level, and one frame.
+func BenchmarkFirstFrame(b *testing.B) {
+	all := largeSeries()
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(all)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := s.TileBytes(0, 100, 100); n != 200 {
+			b.Fatal(n)
+		}
 	}
 }
