@@ -1,6 +1,6 @@
 // Package codec decodes JPEG to planes of samples or to RGBA, and encodes both. A program
 // built with cgo and the tag native uses libjpeg-turbo, which is linked into it; any other
-// uses Go's image/jpeg.
+// decodes with Go's image/jpeg, and encodes in Go to the same bytes as libjpeg-turbo.
 //
 // The callers check what a JPEG costs, and take the memory for it, before they decode it.
 package codec
@@ -65,10 +65,9 @@ func DecodeRGBA(data []byte, o Options) (*image.RGBA, error) {
 	return img, nil
 }
 
-// Encode returns p as a baseline JPEG (JFIF) without other metadata. With libjpeg-turbo gray
-// and YCbCr keep their planes, and RGB becomes YCbCr with chroma of half the width and height
-// (4:2:0). Go's encoder knows only 4:2:0, so other chroma is scaled to that. Quality is 1 to
-// 100.
+// Encode returns p as a baseline JPEG (JFIF) without other metadata. Gray and YCbCr keep their
+// planes, and RGB becomes YCbCr with chroma of half the width and height (4:2:0). Quality is 1
+// to 100. Of gray and YCbCr both implementations make the same bytes.
 func Encode(p *planes.Picture, quality int) ([]byte, error) {
 	if err := checkEncode(p.Width, p.Height, quality); err != nil {
 		return nil, err

@@ -242,10 +242,7 @@ func TestDecodeLargeParts(t *testing.T) {
 // samples.
 func TestDecodeScaled(t *testing.T) {
 	for _, quality := range []int{80, 95} {
-		data, err := encodeRGBAByGo(jpegtest.Tissue(203, 157, 1), quality)
-		if err != nil {
-			t.Fatal(err)
-		}
+		data := encodeRGBAByGo(jpegtest.Tissue(203, 157, 1), quality)
 		for n, most := range map[int]int{2: 24, 4: 16, 8: 2} {
 			got, err := Decode(data, Options{Denominator: n})
 			if err != nil {
@@ -394,15 +391,62 @@ func TestEncodeAsGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := encodeRGBAByGo(img, quality)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := encodeRGBAByGo(img, quality)
 		most := map[int]int{1: 60, 50: 30, 85: 12, 100: 3}[quality] // a coefficient rounded to the other side
 		if d := differ(byGo(t, a, Options{}), byGo(t, b, Options{}), most); d != "" {
 			t.Errorf("quality %d: %s", quality, d)
 		}
 	}
+}
+
+// TestEncodeBytes encodes planes of every kind and of extreme samples. In the native build it
+// compares the bytes of libjpeg-turbo with those of the encoder in Go; in both, Go's image/jpeg
+// decodes the planes.
+func TestEncodeBytes(t *testing.T) {
+	for _, sub := range []image.Point{{0, 0}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {4, 2}} {
+		for _, size := range sizes {
+			for _, noise := range []bool{false, true} {
+				p := samplesOf(size, sub, noise)
+				for _, quality := range []int{1, 30, 85, 100} {
+					name := fmt.Sprintf("%v, %v, noise %t, quality %d", sub, size, noise, quality)
+					want := encodeByGo(p, quality)
+					if got, err := Encode(p, quality); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("%s: %d bytes, %v, want %d", name, len(got), err, len(want))
+					}
+					got := byGo(t, want, Options{})
+					if last := got.Planes[len(got.Planes)-1]; len(got.Planes) > 1 && (last.H != sub.X || last.V != sub.Y) {
+						t.Errorf("%s: chroma covers %d×%d pixels", name, last.H, last.V)
+					}
+					if quality == 100 {
+						if d := differ(got, p, 2); d != "" {
+							t.Errorf("%s: %s", name, d)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// samplesOf returns smooth planes or noise of the extremes, gray if sub is 0.
+func samplesOf(size, sub image.Point, noise bool) *planes.Picture {
+	model := planes.YCbCr
+	if sub.X == 0 {
+		model, sub = planes.Gray, image.Pt(1, 1)
+	}
+	p := planes.New(size.X, size.Y, model, sub.X, sub.Y)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range p.Planes {
+		q := &p.Planes[i]
+		for y := range q.Height {
+			for x, row := 0, q.Row(y); x < len(row); x++ {
+				if row[x] = byte(100 + 3*x + y*(i+1)); noise {
+					row[x] = byte(255 * r.IntN(2))
+				}
+			}
+		}
+	}
+	return p
 }
 
 func TestEncodeRefuses(t *testing.T) {
@@ -461,10 +505,7 @@ func TestDjpeg(t *testing.T) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	data, err := encodeRGBAByGo(jpegtest.Tissue(512, 512, 1), 80)
-	if err != nil {
-		b.Fatal(err)
-	}
+	data := encodeRGBAByGo(jpegtest.Tissue(512, 512, 1), 80)
 	for name, o := range map[string]Options{"all": {}, "quarter": {Part: image.Rect(256, 256, 512, 512)}, "half": {Denominator: 2}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -13,8 +13,7 @@ import (
 
 const goName = "Go image/jpeg"
 
-// jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail. Go's encoder does
-// not write them.
+// jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail.
 const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
 // decodeByGo decodes with Go's image/jpeg.
@@ -158,59 +157,17 @@ func shrinkPlane(to, from *planes.Plane, n int) {
 	}
 }
 
-func encodeByGo(p *planes.Picture, quality int) ([]byte, error) {
-	var img image.Image
-	switch r := image.Rect(0, 0, p.Width, p.Height); p.Model {
-	case planes.Gray:
-		img = &image.Gray{Pix: p.Planes[0].Pix, Stride: p.Planes[0].Stride, Rect: r}
-	case planes.RGB:
+func encodeByGo(p *planes.Picture, quality int) []byte {
+	if p.Model == planes.RGB {
 		ycc := p.YCbCr()
 		defer ycc.Recycle()
-		return encodeByGo(ycc, quality)
-	default:
-		luma, chroma := &p.Planes[0], &p.Planes[1]
-		ratio, ok := ratios[[2]int{chroma.H, chroma.V}]
-		if !ok || p.Planes[2].Stride != chroma.Stride {
-			return nil, fmt.Errorf("cannot encode chroma of %d×%d pixels a sample", chroma.H, chroma.V)
-		}
-		img = &image.YCbCr{
-			Y: luma.Pix, Cb: chroma.Pix, Cr: p.Planes[2].Pix,
-			YStride: luma.Stride, CStride: chroma.Stride, SubsampleRatio: ratio, Rect: r,
-		}
+		return encodePlanes(ycc, quality)
 	}
-	var buf bytes.Buffer
-	buf.Grow(len(jfif) + p.Width*p.Height/8)
-	buf.WriteString(jfif)
-	if err := gojpeg.Encode(&afterSOI{w: &buf}, img, &gojpeg.Options{Quality: quality}); err != nil {
-		return nil, fmt.Errorf("cannot encode a JPEG: %w", err)
-	}
-	return buf.Bytes(), nil
+	return encodePlanes(p, quality)
 }
 
-var ratios = map[[2]int]image.YCbCrSubsampleRatio{
-	{1, 1}: image.YCbCrSubsampleRatio444,
-	{2, 1}: image.YCbCrSubsampleRatio422,
-	{2, 2}: image.YCbCrSubsampleRatio420,
-	{1, 2}: image.YCbCrSubsampleRatio440,
-	{4, 1}: image.YCbCrSubsampleRatio411,
-	{4, 2}: image.YCbCrSubsampleRatio410,
-}
-
-func encodeRGBAByGo(img *image.RGBA, quality int) ([]byte, error) {
+func encodeRGBAByGo(img *image.RGBA, quality int) []byte {
 	p := planes.FromRGBA(img)
 	defer p.Recycle()
-	return encodeByGo(p, quality)
-}
-
-// afterSOI drops the first two bytes written to it.
-type afterSOI struct {
-	w    *bytes.Buffer
-	seen int
-}
-
-func (a *afterSOI) Write(p []byte) (int, error) {
-	skip := min(len(p), 2-a.seen)
-	a.seen += skip
-	a.w.Write(p[skip:])
-	return len(p), nil
+	return encodePlanes(p, quality)
 }

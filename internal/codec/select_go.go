@@ -16,6 +16,8 @@ func (j *input) decode() (*planes.Picture, error) { return j.decodeByGo() }
 
 func (j *input) decodeRGBA() (*image.RGBA, error) { return j.decodeRGBAByGo() }
 
-func encode(p *planes.Picture, quality int) ([]byte, error) { return encodeByGo(p, quality) }
+func encode(p *planes.Picture, quality int) ([]byte, error) { return encodeByGo(p, quality), nil }
 
-func encodeRGBA(img *image.RGBA, quality int) ([]byte, error) { return encodeRGBAByGo(img, quality) }
+func encodeRGBA(img *image.RGBA, quality int) ([]byte, error) {
+	return encodeRGBAByGo(img, quality), nil
+}

@@ -139,3 +139,9 @@ func completeDC(t codeTable) (codeTable, bool) {
 	}
 	return t, false
 }
+
+// StandardTables returns the DHT segments of the tables of T.81 K.3.3 with their numbers: 0
+// for luminance, 1 for chrominance. They have a code for every symbol of a baseline JPEG.
+func StandardTables(number int) (dc, ac Segment) {
+	return tableSegment(0, byte(number), standardDC[number]), tableSegment(1, byte(number), standardAC[number])
+}
