@@ -92,5 +92,5 @@ func (f *Layout) isAt(path string) (bool, error) {
 
 // head returns the file up to the table of its frames.
 func (in *Instance) head() []byte {
-	return AppendDataset(appendPreamble(nil, in.UID, in.TransferSyntax), in.Attributes)
+	return in.appendPerFrame(AppendDataset(appendPreamble(nil, in.UID, in.TransferSyntax), in.Attributes))
 }

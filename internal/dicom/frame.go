@@ -9,14 +9,20 @@ import (
 )
 
 // Frames returns the number of frames.
-func (in *Instance) Frames() int { return in.Columns * in.Rows }
+func (in *Instance) Frames() int {
+	if in.present != nil {
+		return len(in.present)
+	}
+	return in.Columns * in.Rows
+}
 
 // bound returns an upper bound of the bytes of a frame.
 func (in *Instance) bound(n int) int64 {
 	if in.Kind != "" {
 		return int64(len(in.associated))
 	}
-	if b := in.sizes[n]; b > 0 {
+	col, row := in.place(n)
+	if b := in.sizes[row*in.Columns+col]; b > 0 {
 		return int64(b)
 	}
 	return int64(len(in.background))
@@ -38,7 +44,8 @@ func (in *Instance) AppendFrameOf(s *slide.Slide, dst []byte, n int) ([]byte, er
 	if in.Kind != "" {
 		return append(dst, in.associated...), nil
 	}
-	col, row, start := n%in.Columns, n/in.Columns, len(dst)
+	start := len(dst)
+	col, row := in.place(n)
 	dst, err := s.AppendTile(dst, in.Level, col, row)
 	switch {
 	case errors.Is(err, slide.ErrEmptyTile), errors.Is(err, slide.ErrMissingTile):

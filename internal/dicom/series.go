@@ -37,6 +37,9 @@ type Options struct {
 	// E.1-1 names, and derives new identifiers from Key.
 	Deidentify bool
 	Key        string
+	// Sparse leaves out the tiles that the scanner skipped, instead of a frame of one colour for
+	// each.
+	Sparse bool
 }
 
 // A Patient has the attributes of a slide that only those may see who may see its label.
@@ -71,6 +74,7 @@ type Instance struct {
 	associated []byte   // the only frame of an associated image
 	background []byte   // the frame in place of tiles that the scanner skipped; nil without such tiles
 	sizes      []uint32 // upper bounds of the bytes of the tiles, row by row; 0 for skipped ones
+	present    []int32  // with [Options].Sparse, the tiles that are frames; nil if all are
 	// loose means that frames may be much shorter than [slide.Slide.TileBytes] says: the slide
 	// is in no file, or its tiles repeat the tables that they share.
 	loose bool
@@ -145,6 +149,9 @@ func (d *Series) addLevel(i int) error {
 	d.addVolume(&a, l)
 	pixels := float64(l.Width) * float64(l.Height) * float64(colors.components)
 	a.Set(LossyImageCompressionRatio, max(1, math.Round(pixels/float64(max(stored, 1))*100)/100))
+	if d.o.Sparse && empty {
+		d.addSparse(in, &a)
+	}
 	in.Attributes = a
 	d.Instances = append(d.Instances, in)
 	return nil

@@ -147,6 +147,9 @@ func want(t *testing.T, d *Series) map[string]readBack {
 		if err := json.Unmarshal(text, &w.Attributes); err != nil {
 			t.Fatal(err)
 		}
+		if in.present != nil {
+			w.Attributes["52009230"] = perFrame(t, in)
+		}
 		for n := range in.Frames() {
 			b, err := in.AppendFrame(nil, n)
 			if err != nil {
@@ -160,12 +163,32 @@ func want(t *testing.T, d *Series) map[string]readBack {
 	return all
 }
 
+// perFrame returns the functional groups of the frames in the JSON model.
+func perFrame(t *testing.T, in *Instance) (groups any) {
+	t.Helper()
+	sequence := Element{Tag: PerFrameFunctionalGroupsSequence, VR: "SQ"}
+	for n := range in.present {
+		sequence.Items = append(sequence.Items, in.perFrame(n))
+	}
+	text, err := json.Marshal(Dataset{sequence})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m["52009230"]
+}
+
 // TestExport reads exports with pydicom: the attributes are those of the JSON model, and the
 // frames those of the slide.
 func TestExport(t *testing.T) {
 	t.Parallel()
 	rgb, grid := philips, synth.Generic{Width: 700, Height: 500, PixelsPerCM: 40000}
 	rgb.RGB, rgb.Sparse, rgb.ICC = true, false, sRGBProfile()
+	sparse := everything()
+	sparse.Sparse = true
 	for name, tt := range map[string]struct {
 		slide    *slide.Slide
 		o        Options
@@ -177,6 +200,7 @@ func TestExport(t *testing.T) {
 		"RGB":            {slide: write(t, rgb), o: everything(), number: 7},
 		"no patient":     {slide: write(t, philips), o: Options{ID: "im1"}, number: 5},
 		"deidentified":   {slide: write(t, philips), o: Options{ID: "im1", Deidentify: true, Key: "x"}, number: 5},
+		"sparse":         {slide: write(t, philips), o: sparse, number: 7},
 		"generic":        {slide: write(t, grid), o: Options{ID: "im2"}, number: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,13 +216,13 @@ func TestExport(t *testing.T) {
 			if diff := cmp.Diff(want(t, d), pydicom(t, dir), cmpopts.EquateApprox(1e-6, 0)); diff != "" {
 				t.Error(diff)
 			}
-			validate(t, dir)
+			validate(t, dir, !tt.o.Sparse)
 		})
 	}
 }
 
 // validate checks the files with dciodvfy, whose exit code says nothing.
-func validate(t *testing.T, dir string) {
+func validate(t *testing.T, dir string, full bool) {
 	t.Helper()
 	if _, err := exec.LookPath("dciodvfy"); err != nil {
 		t.Log("not validated: dciodvfy is not installed (Debian: dicom3tools)")
@@ -211,7 +235,8 @@ func validate(t *testing.T, dir string) {
 	for _, f := range files {
 		text, _ := exec.Command("dciodvfy", f).CombinedOutput()
 		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "Error") {
+			// A false alarm: PS3.3 section C.7.6.17.3 counts the frames of TILED_FULL only.
+			if strings.HasPrefix(line, "Error") && (full || !strings.Contains(line, "NumberOfFrames does not match")) {
 				t.Errorf("%s: %s", filepath.Base(f), line)
 			}
 		}

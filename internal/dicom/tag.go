@@ -215,5 +215,7 @@ var representations = map[Tag]VR{
 	NumberOfOpticalPaths: "UL", TotalPixelMatrixFocalPlanes: "UL", LabelText: "UT", BarcodeValue: "LT",
 	SharedFunctionalGroupsSequence: "SQ", PerFrameFunctionalGroupsSequence: "SQ",
 	ModalitiesInStudy: "CS", RetrieveURL: "UR", NumberOfStudyRelatedSeries: "IS", NumberOfStudyRelatedInstances: "IS", NumberOfSeriesRelatedInstances: "IS",
+	frameContentSequence: "SQ", dimensionIndexValues: "UL", dimensionIndexPointer: "AT", functionalGroupPointer: "AT", dimensionIndexSequence: "SQ",
+	zOffset: "DS", planePositionSlideSequence: "SQ", columnPosition: "SL", rowPosition: "SL", opticalPathIdentificationSequence: "SQ",
 	ExtendedOffsetTable: "OV", ExtendedOffsetTableLengths: "OV", PixelData: "OB",
 }
