@@ -52,7 +52,7 @@ var (
 	createsCatalog = []string{"demo", "import slideatlas", "serve", "store add", "restore"}
 	waitsForIt     = []string{"tileserver", "worker"}
 	usesNone       = []string{
-		"associated", "completion", "config check", "config show", "convert", "crop", "deploy package", "deploy supervisor", "deploy systemd", "dicom export", "help", "inspect", "preview", "ready", "tile", "upload", "version",
+		"associated", "completion", "config check", "config show", "convert", "crop", "deploy package", "deploy supervisor", "deploy systemd", "help", "inspect", "preview", "ready", "tile", "upload", "version",
 	}
 	examinesIt = []string{"doctor"} // see TestDoctor
 )

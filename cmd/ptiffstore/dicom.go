@@ -5,8 +5,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 type dicomCmd struct {
@@ -14,20 +21,22 @@ type dicomCmd struct {
 }
 
 type dicomExportCmd struct {
-	File       string  `arg:"" help:"Slide file."`
+	databaseFlags
+	What       string  `arg:"" name:"file-or-image" help:"Slide file, or id of an image in the catalog."`
 	Dir        string  `arg:"" name:"folder" help:"Folder that gets a file for each level. It is created; files that an earlier export completed are kept."`
-	ID         string  `name:"id" placeholder:"IMAGE" help:"Id of the image in the catalog. The identifiers of the objects derive from it; without it, from the contents of the file."`
+	ID         string  `name:"id" placeholder:"IMAGE" help:"With a file: id of the image in the catalog. The identifiers of the objects derive from it; without it, from the contents of the file."`
 	Labels     bool    `help:"Include label and macro image, and the barcode."`
 	PatientID  string  `name:"patient-id" placeholder:"TEXT" help:"Patient id. Archives file series under it."`
 	Patient    string  `name:"patient-name" placeholder:"TEXT" help:"Name of the patient, as family^given."`
 	Accession  string  `name:"accession" placeholder:"TEXT" help:"Accession number of the case."`
 	MPP        float64 `name:"mpp" placeholder:"MICROMETRES" help:"Size of a pixel of the largest level in µm, if the file does not state it."`
-	Deidentify bool    `help:"Leave out label and macro image, patient, times and the scanner's number, and use identifiers that no other export has."`
+	Deidentify bool    `help:"Leave out label and macro image, patient, times and the scanner's number, and comments in the tiles, and use other identifiers: for an image of the catalog always the same ones, for a file others in each export."`
+	Sparse     bool    `help:"Leave out the tiles that the scanner skipped, instead of a frame of one colour for each. Some viewers cannot show such files."`
 	JSON       bool    `help:"Print JSON."`
 }
 
 func (*dicomExportCmd) Help() string {
-	return "Writes a VL Whole Slide Microscopy image for each level: the same JPEG tiles, as frames. Each frame is read again and compared. Levels whose tiles are not baseline JPEGs are left out. An interrupted export can be repeated.\n\nExample:\n\n  ptiffstore dicom export slide.tiff series/"
+	return "Writes a VL Whole Slide Microscopy image for each level: the same JPEG tiles, as frames. Each frame is read again and compared. Levels whose tiles are not baseline JPEGs are left out. An interrupted export can be repeated. An image of the catalog has the same identifiers as in /dicom-web of its server.\n\nExamples:\n\n  ptiffstore dicom export slide.tiff series/\n  ptiffstore dicom export qsnnj3jsmaxmvynku2dkpf2smi series/ --labels"
 }
 
 // An exported describes a DICOM series that was written.
@@ -46,33 +55,126 @@ type exportedInstance struct {
 
 // Run exports the slide.
 func (c *dicomExportCmd) Run(ctx context.Context, std streams) error {
-	s, f, err := openSlide(c.File)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	o, err := c.options()
 	if err != nil {
 		return err
 	}
-	if o.Patient != nil && o.Patient.Label {
-		o.Patient.Container = s.Barcode
+	if !c.isFile() {
+		return c.exportImage(ctx, std, o)
 	}
+	s, f, err := openSlide(c.What)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	if o.ID == "" {
 		sum, err := s.Fingerprint()
 		if err != nil {
-			return fileError(c.File, err)
+			return fileError(c.What, err)
 		}
 		o.ID = fmt.Sprintf("%x", sum[:16])
+	}
+	if o.Deidentify {
+		o.Key = rand.Text()
+	}
+	return c.export(ctx, std, s, o)
+}
+
+// isFile reports whether the slide is named by a file and not by the id of an image.
+func (c *dicomExportCmd) isFile() bool {
+	_, err := os.Lstat(c.What)
+	return err == nil || strings.ContainsAny(c.What, "./")
+}
+
+// exportImage exports an image of the catalog.
+func (c *dicomExportCmd) exportImage(ctx context.Context, std streams, o dicom.Options) error {
+	if c.ID != "" {
+		return &exitError{exitUsage, errors.New("--id is for files: an image of the catalog has its own id")}
+	}
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	im, err := cat.Images.Get(ctx, c.What)
+	if err != nil {
+		return noImage(c.What, err)
+	}
+	s, err := c.openImage(ctx, cat, im)
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // only read
+	o.ID = im.ID
+	if o.Patient != nil && o.Patient.Label && im.Barcode != nil {
+		o.Patient.Container = *im.Barcode
+	}
+	if o.Deidentify {
+		key, err := cat.SiteKey(ctx, dicom.SiteKey)
+		if err != nil {
+			return err
+		}
+		o.Key = string(key)
+	}
+	return c.withPeople(ctx, "image.export", func(*account.Accounts) (string, error) {
+		return im.ID, c.export(ctx, std, s.Slide, o)
+	})
+}
+
+// An openImage is an open image of the catalog.
+type openImage struct {
+	*slide.Slide
+	io.Closer
+}
+
+// openImage opens an image where its store has it.
+func (p *databaseFlags) openImage(ctx context.Context, cat *catalog.Catalog, im *catalog.Image) (*openImage, error) {
+	if im.State != catalog.Available {
+		return nil, fmt.Errorf("the image %s is %s: %s", im.ID, im.State, im.Reason)
+	}
+	st, err := cat.Stores.Get(ctx, im.StoreID)
+	if err != nil {
+		return nil, err
+	}
+	if path := st.File(im.Path); path != "" {
+		s, f, err := openSlide(path)
+		return &openImage{s, f}, err
+	}
+	syncer := p.syncer(cat, slog.New(slog.DiscardHandler))
+	s, err := syncer.Slide(ctx, st, im.Path)
+	if err == nil {
+		err = s.Err
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("image %s: %w", im.ID, err), syncer.Sources.Close())
+	}
+	return &openImage{s.Slide, closers{s, syncer.Sources}}, nil
+}
+
+// closers close several things.
+type closers []io.Closer
+
+func (list closers) Close() error {
+	var errs []error
+	for _, c := range list {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// export exports an open slide.
+func (c *dicomExportCmd) export(ctx context.Context, std streams, s *slide.Slide, o dicom.Options) error {
+	if o.Patient != nil && o.Patient.Label && o.Patient.Container == "" {
+		o.Patient.Container = s.Barcode
 	}
 	d, err := dicom.NewSeries(s, o)
 	switch {
 	case errors.Is(err, dicom.ErrNoSpacing):
-		return fmt.Errorf("%s: %w, and DICOM needs it; state it with --mpp", c.File, err)
+		return fmt.Errorf("%s: %w, and DICOM needs it; state it with --mpp", c.What, err)
 	case errors.Is(err, dicom.ErrNotBaseline):
-		return &exitError{exitFile, fmt.Errorf("%s cannot be exported as it is stored: %w", c.File, err)}
+		return &exitError{exitFile, fmt.Errorf("%s cannot be exported as it is stored: %w", c.What, err)}
 	case err != nil:
-		return fileError(c.File, err)
+		return fileError(c.What, err)
 	}
 	b := newBar(std.err, "exporting")
 	err = d.Export(ctx, c.Dir, func(done, total int) { b.set(float64(done) / float64(total)) })
@@ -85,15 +187,13 @@ func (c *dicomExportCmd) Run(ctx context.Context, std streams) error {
 
 // options returns what the flags say about the objects.
 func (c *dicomExportCmd) options() (dicom.Options, error) {
-	o := dicom.Options{ID: c.ID, MPPX: c.MPP, MPPY: c.MPP, Deidentify: c.Deidentify}
+	o := dicom.Options{ID: c.ID, MPPX: c.MPP, MPPY: c.MPP, Deidentify: c.Deidentify, Sparse: c.Sparse}
 	switch {
 	case c.MPP < 0:
 		return o, errors.New("--mpp must be above 0")
 	case c.Deidentify && (c.Labels || c.PatientID != "" || c.Patient != "" || c.Accession != ""):
 		return o, errors.New("--deidentify leaves out what --labels, --patient-id, --patient-name and --accession add; use one or the other")
-	case c.Deidentify:
-		o.Key = rand.Text()
-	default:
+	case !c.Deidentify:
 		o.Patient = &dicom.Patient{ID: c.PatientID, Name: c.Patient, AccessionNumber: c.Accession, Label: c.Labels, Macro: c.Labels}
 	}
 	return o, nil

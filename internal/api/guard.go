@@ -376,6 +376,10 @@ func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scop
 
 // label reports whether a picture is patient data.
 func (ru rule) label(r *http.Request) bool {
+	if isDownload(r.URL.Path) {
+		d, err := parseDownload(r)
+		return err != nil || d.labels
+	}
 	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
 }
 

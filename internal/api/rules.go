@@ -93,9 +93,11 @@ var rules = map[string]rule{
 	"GET /api/v1/images/{image}/preview":           {seeLabel, ofPicture, showLabel},
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
 	"GET /api/v1/images/{image}/region":            {seeTiles, ofPicture, ""},
-	"GET /api/v1/images/{image}/icc":               {seeTiles, ofPicture, ""},
-	"GET /api/v1/images/{image}/icc/lut":           {seeTiles, ofPicture, ""},
-	"GET /dzi/{file}":                              {seeTiles, ofPicture, ""},
+	// Without labels the series has no patient data: see label.
+	"GET /api/v1/images/{image}/dicom":   {seeLabel, ofPicture, showLabel},
+	"GET /api/v1/images/{image}/icc":     {seeTiles, ofPicture, ""},
+	"GET /api/v1/images/{image}/icc/lut": {seeTiles, ofPicture, ""},
+	"GET /dzi/{file}":                    {seeTiles, ofPicture, ""},
 
 	"GET /iiif/{version}/{image}":                                   {seeTiles, ofPicture, ""},
 	"GET /iiif/{version}/{image}/info.json":                         {seeTiles, ofPicture, ""},

@@ -11,26 +11,11 @@ import (
 )
 
 // loadSeal reads the key that encrypts cursors, or creates it. A cursor contains the
-// position where a page ended, which may be a file name, and appears in URLs and logs. All
-// processes of a database share the key.
+// position where a page ended, which may be a file name, and appears in URLs and logs.
 func (h *handle) loadSeal(ctx context.Context) error {
-	fresh := make([]byte, 16)
-	rand.Read(fresh)
-	var key []byte
-	read := func() error {
-		return h.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
-	}
-	if read() != nil {
-		err := h.change(ctx, func(t *tx) error {
-			_, err := t.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ('cursor key', $1) ON CONFLICT (name) DO NOTHING`, fresh)
-			return wrap(err, "settings")
-		})
-		if err != nil {
-			return err
-		}
-		if err := read(); err != nil {
-			return wrap(err, "settings")
-		}
+	key, err := h.secret(ctx, "cursor key")
+	if err != nil {
+		return err
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -38,6 +23,33 @@ func (h *handle) loadSeal(ctx context.Context) error {
 	}
 	h.seal, err = cipher.NewGCMWithRandomNonce(block)
 	return err
+}
+
+// SiteKey returns 16 random bytes for a purpose, always the same ones: all processes of a
+// database share them, and a backup contains them.
+func (h *handle) SiteKey(ctx context.Context, purpose string) ([]byte, error) {
+	return h.secret(ctx, "site key "+purpose)
+}
+
+// secret returns the random bytes of a setting, which it creates if needed.
+func (h *handle) secret(ctx context.Context, name string) ([]byte, error) {
+	var key []byte
+	read := func() error {
+		return h.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&key)
+	}
+	if read() == nil {
+		return key, nil
+	}
+	fresh := make([]byte, 16)
+	rand.Read(fresh)
+	err := h.change(ctx, func(t *tx) error {
+		_, err := t.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh)
+		return wrap(err, "settings")
+	})
+	if err == nil {
+		err = wrap(read(), "settings")
+	}
+	return key, err
 }
 
 // cursorFields is the contents of a cursor.

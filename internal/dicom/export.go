@@ -12,9 +12,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
+// SiteKey names the site's key of de-identified exports among those of a catalog.
+const SiteKey = "dicom"
+
 // Export writes each instance to a file of its own in dir: its UID with the suffix ".dcm". A
 // file is there completely or not at all, and its frames were read again and compared. A file
-// that is there already with the same attributes is kept, so an interrupted export continues.
+// that exists already with the same attributes is kept, so an interrupted export continues.
 // Progress is called after each frame with the numbers of frames; it may be nil.
 //
 // The error is that of [Instance.AppendFrame] or of the files. Files written before stay.
