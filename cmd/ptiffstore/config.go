@@ -104,7 +104,8 @@ func checkModes(file *config.File, keys []key) config.Findings {
 func (p *program) check(mode string) []error {
 	switch mode {
 	case "serve":
-		return []error{p.Serve.checkListen(), p.Serve.debugFlags.check(), p.Serve.workerFlags.check()}
+		_, viewers := p.Serve.viewers()
+		return []error{p.Serve.checkListen(), p.Serve.debugFlags.check(), p.Serve.workerFlags.check(), viewers}
 	case "tileserver":
 		return []error{p.Tileserver.checkListen(), p.Tileserver.debugFlags.check()}
 	}

@@ -141,6 +141,8 @@ var notRun = []struct{ page, has, why string }{
 	{"docs/deployment.md", "ptiffstore serve --listen", "does not end"},
 	{"docs/deployment.md", "ptiffstore tileserver", "does not end"},
 	{"docs/deployment.md", "docker load", "needs Docker"},
+	{"docs/dicom.md", "ptiffstore dicom export qsnnj3jsmaxmvynku2dkpf2smi", "needs the id of an image; see TestDICOMExport"},
+	{"docs/dicom-viewers.md", "", "needs an archive"},
 	{"docs/install.md", "", "changes the system"},
 	{"docs/monitoring.md", "--metrics-listen", "does not end"},
 	{"docs/monitoring.md", "--otlp-endpoint", "does not end"},

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/server"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
@@ -16,10 +18,11 @@ type serveCmd struct {
 	serverFlags
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are only read."`
 	workerFlags
-	NoWorker      bool     `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
-	Roots         []string `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server."`
-	CorrectColors bool     `key:"viewer.correct_colors" name:"correct-colors" help:"Correct the colours of slides in the viewer with the colour profile of the scanner, unless a user switches that off."`
-	StowStore     string   `key:"stow_store" name:"stow-store" placeholder:"STORE" help:"Managed store that receives DICOM instances sent with STOW-RS: its id, its name in the configuration file, or its label."`
+	NoWorker      bool         `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
+	Roots         []string     `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server."`
+	CorrectColors bool         `key:"viewer.correct_colors" name:"correct-colors" help:"Correct the colours of slides in the viewer with the colour profile of the scanner, unless a user switches that off."`
+	Viewers       config.Links `key:"viewers" name:"viewer" sep:"none" placeholder:"NAME=URL" help:"Link to slides in another DICOM viewer, on their pages; can be repeated. {study}, {series}, {image}, {dicomweb} and {server} in the URL are replaced."`
+	StowStore     string       `key:"stow_store" name:"stow-store" placeholder:"STORE" help:"Managed store that receives DICOM instances sent with STOW-RS: its id, its name in the configuration file, or its label."`
 	uploadFlags
 }
 
@@ -54,6 +57,9 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 	o.Folders, o.StoreRoots, o.Upload = c.Folders, c.Roots, c.uploadFlags.options()
 	o.StowStore = c.StowStore
 	o.HTTP.CorrectColors = c.CorrectColors
+	if o.HTTP.Viewers, err = c.viewers(); err != nil {
+		return err
+	}
 	if err := c.workerFlags.apply(&o, !c.NoWorker); err != nil {
 		return err
 	}
@@ -70,6 +76,15 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 		return provisionStores(ctx, s.Catalog(), log, file.file, c.host())
 	})
 	return s.Run(ctx)
+}
+
+// viewers returns the links to other viewers.
+func (c *serveCmd) viewers() ([]api.Viewer, error) {
+	list, err := api.ParseViewers(c.Viewers, c.PublicURL)
+	if err != nil {
+		return nil, &flagError{"viewer", err}
+	}
+	return list, nil
 }
 
 // start opens a server that prints its URL once it runs and prepare, if not nil, has run.

@@ -34,6 +34,8 @@ type API struct {
 	Version  string
 	// CorrectColors makes the viewer correct colours unless a user switches that off.
 	CorrectColors bool
+	// Viewers are other viewers that the pages of slides have links to.
+	Viewers []Viewer
 	// PublicURL is this server's URL for clients; if empty, it is taken from the request.
 	PublicURL string
 	Log       *slog.Logger

@@ -51,6 +51,7 @@ type image struct {
 	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
 	Associated     []string          `json:"associated" doc:"Available associated images: label, macro, thumbnail."`
 	Profile        *profile.Info     `json:"profile" doc:"Colour profile of the pixels; null without one. Pixels are sent as they were scanned unless icc asks for something else."`
+	Viewers        []viewerLink      `json:"viewers" doc:"Links to the image in DICOM viewers that the site has configured; null in lists."`
 	Properties     map[string]string `json:"properties" doc:"Further properties from the file: optics, scanner, compression."`
 	CreatedAt      time.Time         `json:"created_at" doc:"When the image was added to the catalog."`
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When its record was last changed."`
@@ -191,6 +192,7 @@ func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) 
 		return nil, a.failed(ctx, err)
 	}
 	out := &imageOutput{CacheControl: private, Body: a.show(ctx, im, stores, labels)}
+	out.Body.Viewers = a.viewerLinks(im)
 	if im.Profile == nil && im.State == catalog.Available {
 		out.Body.Profile = a.currentProfile(ctx, im.ID)
 	}

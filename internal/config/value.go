@@ -16,6 +16,10 @@ import (
 // they are a mapping.
 type Counts []string
 
+// Links are names with addresses, written "Slim=https://…" as on the command line; in the file
+// they are a list of mappings with name and url.
+type Links []string
+
 // A form is how the values of a type are written.
 type form struct {
 	kind            yaml.Kind
@@ -31,8 +35,11 @@ var forms = map[reflect.Type]*form{
 	reflect.TypeFor[float64]():       {yaml.ScalarNode, "fraction", "a number", "Write it without quotes: 0.5", fraction},
 	reflect.TypeFor[time.Duration](): {yaml.ScalarNode, "duration", "a duration", "Write a number with its unit: 90s, 15m, 36h or 30d", duration},
 	reflect.TypeFor[[]string]():      {yaml.SequenceNode, "list", "a list", "Write each entry on a line of its own, after a hyphen", nil},
+	reflect.TypeFor[Links]():         {yaml.SequenceNode, "list of name and url", "a list", linksFix, nil},
 	reflect.TypeFor[Counts]():        {yaml.MappingNode, "name: number", "a mapping of names to numbers", countsFix, nil},
 }
+
+const linksFix = "Write each one after a hyphen: {name: Slim, url: \"https://…\"}"
 
 const countsFix = "Write each name with its number on a line of its own: default: 4"
 
@@ -58,6 +65,8 @@ func (k *Key) decode(n *yaml.Node) (v any, problem, fix string) {
 		return nil, "must be a single value, not " + described(n), ""
 	case n.Kind != f.kind:
 		return nil, "must be " + f.must + ", not " + described(n), f.fix
+	case k.Type == reflect.TypeFor[Links]():
+		return decodeLinks(n)
 	case n.Kind == yaml.SequenceNode:
 		return decodeList(n)
 	case n.Kind == yaml.MappingNode:
@@ -113,6 +122,26 @@ func decodeList(n *yaml.Node) (v any, problem, fix string) {
 			return nil, fmt.Sprintf("has an entry on line %d that is not text", e.Line), "Write one text after each hyphen"
 		}
 		all = append(all, e.Value)
+	}
+	return all, "", ""
+}
+
+func decodeLinks(n *yaml.Node) (v any, problem, fix string) {
+	all := Links{}
+	for _, e := range n.Content {
+		fields := map[string]string{}
+		for i := 0; e.Kind == yaml.MappingNode && i+1 < len(e.Content); i += 2 {
+			name, value := e.Content[i].Value, e.Content[i+1]
+			_, again := fields[name]
+			if again || value.Kind != yaml.ScalarNode || name != "name" && name != "url" {
+				return nil, fmt.Sprintf("cannot have %q on line %d", name, e.Content[i].Line), linksFix
+			}
+			fields[name] = value.Value
+		}
+		if fields["name"] == "" || fields["url"] == "" || strings.Contains(fields["name"], "=") {
+			return nil, fmt.Sprintf("has an entry on line %d without a name and a url", e.Line), linksFix
+		}
+		all = append(all, fields["name"]+"="+fields["url"])
 	}
 	return all, "", ""
 }

@@ -95,6 +95,8 @@ type HTTP struct {
 	Proxies   httperr.Proxies
 	// CorrectColors makes the viewer correct colours unless a user switches that off.
 	CorrectColors bool
+	// Viewers are other viewers that the pages of slides have links to.
+	Viewers []api.Viewer
 	// Connections and PerAddress limit connections in all and from one address.
 	Connections, PerAddress int
 	// Drain is how long a process that is stopping serves with /readyz at 503 before it

@@ -72,6 +72,7 @@ export interface SlideImage {
   tile_url: string | null; // template with {z}, {x} and {y}
   associated?: string[] | null; // "label", "macro", "thumbnail"
   profile?: ColorProfile | null; // null without one
+  viewers?: { name: string; url: string }[] | null; // other viewers that show the image; null in lists
   properties?: Record<string, string> | null;
   created_at: string | null;
   updated_at: string | null;

@@ -1,5 +1,6 @@
 // The Details panel: all metadata of a slide.
 
+import { isLabelled } from "../access/session";
 import type { ColorProfile, SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatCount, formatPixels, formatTime } from "../format";
 import { t } from "../strings";
@@ -20,6 +21,7 @@ export function details(image: SlideImage): HTMLElement {
     "div",
     { class: "details" },
     section(t.details.slide, slideRows(image)),
+    image.state === "available" && image.mpp_x ? otherPrograms(image) : null, // DICOM needs the size of a pixel
     image.width ? section(t.details.image, imageRows(image)) : null,
     image.levels?.length ? levels(image) : null,
     properties.length ? propertySection(properties) : null,
@@ -38,6 +40,20 @@ function slideRows(image: SlideImage): Row[] {
     [t.details.reason, image.state === "available" ? image.reason : stateReason(image)],
     [t.details.fileSize, image.size === null ? null : `${formatBytes(image.size)} (${formatCount(image.size)} bytes)`],
   ];
+}
+
+// otherPrograms has links to other viewers, and downloads for other programs.
+function otherPrograms(image: SlideImage): HTMLElement {
+  const file = (name: string, query = ""): HTMLElement => h("a", { class: "button plain small", href: `/api/v1/images/${encodeURIComponent(image.id)}/dicom${query}` }, name);
+  const viewers = (image.viewers ?? []).filter(({ url }) => /^(https?:\/\/|\/(?!\/))/.test(url));
+  return h(
+    "section",
+    { "data-testid": "other-programs" },
+    h("h2", null, t.details.otherPrograms),
+    viewers.length ? h("p", { class: "links" }, ...viewers.map(({ name, url }) => h("a", { class: "button plain small", href: url, target: "_blank", rel: "noopener noreferrer", title: t.details.newTab }, t.details.openIn(name)))) : null,
+    h("h3", null, t.details.dicom),
+    h("p", { class: "links" }, file(t.details.dicomPlain), isLabelled(image) ? file(t.details.dicomLabels, "?labels=true") : null, file(t.details.dicomDeidentified, "?deidentify=true")),
+  );
 }
 
 function imageRows(image: SlideImage): Row[] {
