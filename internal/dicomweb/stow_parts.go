@@ -36,6 +36,9 @@ var errBody = &httperr.Error{Status: http.StatusBadRequest, Detail: "The connect
 // errSlow reports a client that sends almost nothing.
 var errSlow = &httperr.Error{Status: http.StatusRequestTimeout, Detail: "Almost no data arrived for a long time."}
 
+// maxBoundary limits the boundary in bytes. RFC 2046 section 5.1.1 allows 70; Orthanc sends 73.
+const maxBoundary = 256
+
 // newParts checks the media type of a request: multipart/related with parts of application/dicom,
 // or one instance.
 func newParts(r *http.Request) (*parts, error) {
@@ -55,8 +58,8 @@ func newParts(r *http.Request) (*parts, error) {
 	if t := params["type"]; t != "" && !isDICOMType(t) {
 		return nil, unsupportedType("")
 	}
-	if n := len(params["boundary"]); n == 0 || n > 70 { // RFC 2046 section 5.1.1
-		return nil, badRequest("The header Content-Type has no boundary, or one of more than 70 characters.")
+	if n := len(params["boundary"]); n == 0 || n > maxBoundary {
+		return nil, badRequest("The header Content-Type has no boundary, or a very long one.")
 	}
 	p.multi = multipart.NewReader(p.body, params["boundary"])
 	return p, nil

@@ -350,7 +350,7 @@ func TestStoreRequests(t *testing.T) {
 		"parts of JSON":      {"", `multipart/related; type="application/dicom+json"; boundary=xyz`, body, nil, 415},
 		"compressed":         {"", related, body, []string{"Content-Encoding", "gzip"}, 415},
 		"no boundary":        {"", `multipart/related; type="application/dicom"`, body, nil, 400},
-		"long boundary":      {"", "multipart/related; boundary=" + strings.Repeat("x", 71), body, nil, 400},
+		"long boundary":      {"", "multipart/related; boundary=" + strings.Repeat("x", 257), body, nil, 400},
 		"malformed type":     {"", "multipart/related; boundary", body, nil, 400},
 		"another boundary":   {"", "multipart/related; boundary=abc", body, nil, 400},
 		"no parts":           {"", related, multi(), nil, 400},
