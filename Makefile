@@ -41,7 +41,7 @@ NPMCI := npm ci --no-audit --no-fund --loglevel=error
 .PHONY: build
 build: web
 	@[[ $$(go env GOOS) != linux ]] || scripts/setup build || echo "continuing: without these the program is pure Go: it renders more slowly, and does not read JPEG 2000"
-	@scripts/build bin/ptiffstore '$(VERSION)'
+	@scripts/timed 'building the program' scripts/build bin/ptiffstore '$(VERSION)'
 
 .PHONY: web
 web: $(DIST)
@@ -50,13 +50,13 @@ WEBFILES := $(shell find webapp \( -name node_modules -o -name test-results -o -
 
 $(DIST): webapp/node_modules/.package-lock.json $(WEBFILES)
 	@echo "== building the web application"
-	@cd webapp && npm run --silent build
+	@cd webapp && ../scripts/timed 'building the web application' npm run --silent build
 	@touch $@
 
 webapp/node_modules/.package-lock.json: webapp/package.json webapp/package-lock.json
 	@scripts/need
 	@echo "== fetching what the web application is built of"
-	@cd webapp && { $(NPMCI) || { sleep 5 && $(NPMCI); }; }
+	@cd webapp && { ../scripts/timed 'npm ci' $(NPMCI) || { sleep 5 && $(NPMCI); }; }
 	@touch $@
 
 # -- run
@@ -85,10 +85,11 @@ CODECS := ./internal/codec ./internal/planes ./internal/resample ./internal/rend
 
 # One suite after the other: each keeps all processors busy.
 .PHONY: test
-test: setup-test build
+test:
 	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
+	$(MAKE) setup-test; $(MAKE) build; \
 	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-codecs test-web || status=$$?; \
-	echo "== seconds of each package and suite, slowest first"; \
+	echo "== seconds of each package, suite and step, slowest first"; \
 	sort -rn "$$times"; \
 	exit $$status
 
@@ -101,13 +102,13 @@ test-long: setup-test vet
 .PHONY: setup-test
 setup-test:
 	@scripts/need
-	@scripts/setup test || echo "continuing: tests that need these are skipped and say so"
+	@scripts/timed 'installing what tests need' scripts/setup test || echo "continuing: tests that need these are skipped and say so"
 
 # With -trimpath, vet would look for the C files of a cached package where it was built first.
 .PHONY: vet
 vet: web
 	@echo "== vet"
-	@go vet ./...
+	@scripts/timed vet go vet ./...
 	@[[ -z "$(NATIVETAG)" ]] || GOFLAGS=-buildvcs=false CGO_ENABLED=1 go vet $(NATIVETAG) $(wildcard $(NATIVEONLY))
 	@go vet -C scripts/release ./...
 
@@ -117,10 +118,12 @@ UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/
 ALONE := internal/config internal/deploy internal/etag internal/fsx internal/iiif internal/instance internal/slideatlas internal/storeroot internal/strictjson internal/verify internal/webui scripts/gotest scripts/licenses
 
 # Nor are synthetic slides checked in the tests of other packages, nor what handles pixels and
-# their codecs: they took more than half of the processor time. These packages share no data
+# their codecs, nor what parses flags, which most tests of commands do many times: they took more than
+# half of the processor time. These packages share no data
 # with others through sync.Once, sync/atomic and sync.Map, and use no generic function that
 # others use on shared data: their effects would be hidden from the detector.
 UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg image/png image/internal/imageutil compress/flate github.com/klauspost/compress/flate \
+	github.com/alecthomas/kong \
 	$(addprefix github.com/slideatlas/ptiffstore/,internal/synth internal/jpeg internal/planes internal/resample internal/icc test/picture),-gcflags=$(p)=-race=false))
 
 # Many tests wait for servers, processes and databases: others use the processors meanwhile.

@@ -1,5 +1,5 @@
-// Command demoslides writes the slides of "ptiffstore demo" into a folder, the largest one at
-// a third of its width and height: the browser tests need its levels, not its size.
+// Command demoslides writes the slides of "ptiffstore demo" into a folder, most of them smaller: the
+// browser tests need their levels, not their size.
 //
 //	go run ./scripts/demoslides FOLDER
 //

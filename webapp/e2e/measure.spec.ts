@@ -139,13 +139,13 @@ interface Colour {
   max: number;
 }
 
-// colours measures the centre of an image.
-function colours(page: Page, png: Buffer): Promise<Colour> {
-  return page.evaluate(async (data) => {
+// colours measures the centre of an image, or of its upper part of some height.
+function colours(page: Page, png: Buffer, height = 0): Promise<Colour> {
+  return page.evaluate(async ({ data, height }) => {
     const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]));
     const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
     context.drawImage(bitmap, 0, 0);
-    const { data: pixels } = context.getImageData(Math.round(bitmap.width / 2) - 60, Math.round(bitmap.height / 2) - 60, 120, 120);
+    const { data: pixels } = context.getImageData(Math.round(bitmap.width / 2) - 60, Math.round((height || bitmap.height) / 2) - 60, 120, 120);
     let sum = 0;
     let max = 0;
     for (let i = 0; i < pixels.length; i += 4) {
@@ -153,7 +153,7 @@ function colours(page: Page, png: Buffer): Promise<Colour> {
       max = Math.max(max, pixels[i + 1]!);
     }
     return { mean: sum / (pixels.length / 4), max };
-  }, png.toString("base64"));
+  }, { data: png.toString("base64"), height });
 }
 
 test("adjusts the view and the snapshot, and is in the address", async ({ page, slides }) => {
@@ -167,7 +167,7 @@ test("adjusts the view and the snapshot, and is in the address", async ({ page, 
     const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
     const chunks: Buffer[] = [];
     for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
-    return colours(page, Buffer.concat(chunks));
+    return colours(page, Buffer.concat(chunks), (await page.getByTestId("stage").boundingBox())!.height); // without its caption
   };
   const button = page.getByTestId("adjust-button");
   const before = await shot();

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { request as requests, type APIRequestContext, type Locator, type Page } from "@playwright/test";
 
@@ -47,7 +47,7 @@ async function begin(context: APIRequestContext, store: Store, name: string, byt
   return answer.headers().location!;
 }
 
-// Each test uploads the smallest slide of the demo to a managed store of its own.
+// Each test uploads a slide of the demo to a managed store of its own.
 const test = base.extend<{ store: Store; folder: string; slide: string }>({
   folder: async ({ data }, use) => {
     const folder = mkdtempSync(join(data, "upload-"));
@@ -55,10 +55,8 @@ const test = base.extend<{ store: Store; folder: string; slide: string }>({
     rmSync(folder, { recursive: true, force: true });
   },
   slide: async ({ folder }, use) => {
-    const demo = demoSlides();
-    const [smallest] = readdirSync(demo).filter((name) => name.endsWith(".tiff")).map((name) => join(demo, name)).sort((a, b) => statSync(a).size - statSync(b).size);
     const slide = join(folder, "S26-02001_A1_HE.tiff");
-    copyFileSync(smallest!, slide);
+    copyFileSync(join(demoSlides(), "S26-01430_A1_HE.tiff"), slide); // 11.4 MB
     await use(slide);
   },
   store: async ({ server, folder }, use) => {
