@@ -100,10 +100,15 @@ func (c coloring) embedded(picture []byte) []byte {
 	if !c.embed {
 		return picture
 	}
+	return embedProfile(picture, c.profile.Bytes)
+}
+
+// embedProfile returns a JPEG or PNG with a colour profile.
+func embedProfile(picture, profile []byte) []byte {
 	if bytes.HasPrefix(picture, []byte(pngStart)) {
-		return embedPNG(picture, c.profile.Bytes)
+		return embedPNG(picture, profile)
 	}
-	return jpeg.Embed(picture, c.profile.Bytes)
+	return jpeg.Embed(picture, profile)
 }
 
 // apply converts the colours of a complete JPEG, or embeds the profile, as c requests. Name

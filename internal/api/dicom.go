@@ -24,7 +24,7 @@ func (a dicomAPI) service() *dicomweb.Service {
 	return dicomweb.New(dicomweb.Options{
 		Catalog: a.Catalog, Tiles: a.Tiles, Renderer: a.Renderer,
 		Find: a.image, Labels: a.labels, ShowLabel: a.showLabel, List: a.list, Seen: a.seen, ListLabels: a.listLabels,
-		BaseURL: iiifAPI(a).baseURL,
+		BaseURL: iiifAPI(a).baseURL, Embed: embedProfile,
 	})
 }
 
@@ -175,6 +175,15 @@ func (a dicomAPI) studyRoutes() []route {
 	get := func(id, summary, description, contentType string, params ...*huma.Param) huma.Operation {
 		return dicomOp("dicom-"+id, summary, description, contentType, params...)
 	}
+	rendering := func(id, summary string, params ...*huma.Param) huma.Operation {
+		return get(id, summary, "As image/jpeg or image/png, as Accept says.", "image/jpeg", append(
+			params,
+			textParam("query", "viewport", "width,height in pixels, and perhaps x,y,width,height of the part to show."),
+			intParam("query", "quality", "Of a JPEG, 1 to 100."),
+			textParam("query", "iccprofile", "no (default) or yes: embed the colour profile; srgb: convert the colours."),
+		)...)
+	}
+	const files = "Written while they are sent. Frames are the bytes that the slide file stores."
 	const frames = "Bytes as the slide file stores them. Accept selects parts of multipart/related (the default) or, for one frame, image/jpeg."
 	return []route{
 		{path: dicomStudy + "/series", handle: s.SearchSeries, op: dicomSearch("search-series-of-study", "Search series of a study (QIDO-RS)", study)},
@@ -184,6 +193,14 @@ func (a dicomAPI) studyRoutes() []route {
 		{path: dicomSeries + "/metadata", handle: s.Metadata, op: get("series-metadata", "Get the attributes of a series (WADO-RS)", "", dicomJSON, study, series)},
 		{path: dicomInstance + "/metadata", handle: s.Metadata, op: get("instance-metadata", "Get the attributes of an instance (WADO-RS)", "", dicomJSON, study, series, instance)},
 		{path: dicomInstance + "/frames/{frames}", handle: s.Frames, op: get("frames", "Get frames (WADO-RS)", frames, "multipart/related", study, series, instance, textParam("path", "frames", "Numbers from 1 on, with commas between them."))},
+		{path: dicomInstance + "/frames/{frame}/rendered", handle: s.RenderedFrame, op: rendering("frame-rendered", "Get a frame as a picture (WADO-RS)", study, series, instance, textParam("path", "frame", "Number of the frame, from 1 on."))},
+		{path: dicomInstance + "/rendered", handle: s.Rendered, op: rendering("instance-rendered", "Get an instance as a picture (WADO-RS)", study, series, instance)},
+		{path: dicomInstance + "/thumbnail", handle: s.Thumbnail, op: rendering("instance-thumbnail", "Get a small picture of the tissue (WADO-RS)", study, series, instance)},
+		{path: dicomSeries + "/thumbnail", handle: s.Thumbnail, op: rendering("series-thumbnail", "Get a small picture of the tissue (WADO-RS)", study, series)},
+		{path: dicomStudy + "/thumbnail", handle: s.Thumbnail, op: rendering("study-thumbnail", "Get a small picture of the tissue (WADO-RS)", study)},
+		{path: dicomInstance, handle: s.Files, op: get("instance", "Get an instance as a DICOM file (WADO-RS)", files, "application/dicom", study, series, instance)},
+		{path: dicomSeries, handle: s.Files, op: get("series", "Get the instances of a series as DICOM files (WADO-RS)", files, "multipart/related", study, series)},
+		{path: dicomStudy, handle: s.Files, op: get("study", "Get the instances of a study as DICOM files (WADO-RS)", files, "multipart/related", study)},
 		{
 			path: dicomInstance + "/bulkdata/{path}", pattern: dicomInstance + "/bulkdata/{path...}", handle: s.BulkData,
 			op: get("bulkdata", "Get the colour profile (WADO-RS)", "The address is in the attributes.", "application/octet-stream", study, series, instance, textParam("path", "path", "Tags and numbers of items.")),

@@ -521,6 +521,6 @@ func (d *Series) addAssociated(kind string) error {
 // but that of an associated image.
 func (in *Instance) Detached() *Instance {
 	c := *in
-	c.series = nil
+	c.series, c.sizes = nil, nil
 	return &c
 }

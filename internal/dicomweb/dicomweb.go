@@ -44,6 +44,8 @@ type Options struct {
 	Seen func(context.Context, []catalog.Image) (*Page, error)
 	// ListLabels records in the audit log that a list shows patient data of images.
 	ListLabels func(context.Context, []catalog.Image) error
+	// Embed returns a JPEG or PNG with a colour profile in it.
+	Embed func(picture, profile []byte) []byte
 	// BaseURL returns the URL of this server as the client sees it.
 	BaseURL func(*http.Request) string
 }

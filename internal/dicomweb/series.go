@@ -144,11 +144,7 @@ func (s *Service) seriesOf(ctx context.Context, im *tile.Image, labels bool) (*s
 
 // describe returns the series of a slide.
 func describe(sl *slide.Slide, f *tile.File, labels bool) (*series, error) {
-	o := dicom.Options{ID: f.ID}
-	if labels {
-		o.Patient = &dicom.Patient{Container: sl.Barcode, Label: true, Macro: true}
-	}
-	d, err := dicom.NewSeries(sl, o)
+	d, err := dicom.NewSeries(sl, options(sl, f, labels))
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +164,15 @@ func describe(sl *slide.Slide, f *tile.File, labels bool) (*series, error) {
 		out.instances = append(out.instances, e)
 	}
 	return out, nil
+}
+
+// options returns what is not in the file of a slide.
+func options(sl *slide.Slide, f *tile.File, labels bool) dicom.Options {
+	o := dicom.Options{ID: f.ID}
+	if labels {
+		o.Patient = &dicom.Patient{Container: sl.Barcode, Label: true, Macro: true}
+	}
+	return o
 }
 
 // iccPath is the path of the colour profile below that of the instance: sequence, item, attribute.

@@ -8,6 +8,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/resample"
 )
 
+// Scale returns img at w × h pixels, scaled by Lanczos-3. It takes its memory, with that of the result,
+// from the budget of ctx. The error may be [ErrTooMuch].
+func Scale(ctx context.Context, img *image.RGBA, w, h int) (*image.RGBA, error) {
+	return scale(ctx, img, w, h)
+}
+
 // scale returns img at w × h pixels, scaled by Lanczos-3.
 func scale(ctx context.Context, img *image.RGBA, w, h int) (*image.RGBA, error) {
 	size := img.Rect.Size()
