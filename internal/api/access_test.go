@@ -24,6 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
@@ -205,7 +206,7 @@ func (g *guardedSite) serveGuarded() {
 	g.api.Register(mux)
 	g.takeUploads(mux)
 	rest := http.NewCrossOriginProtection().Handler(httperr.WithRequestID(mux))
-	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &nethttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, Redirect: g.api.SendOn, Log: g.api.Log}))
+	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &nethttp.Handler{Tiles: g.api.Tiles, Next: &dicomweb.Frames{Service: g.api.DICOMweb(), Next: rest, Gate: g.gate}, Gate: g.gate, Redirect: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)
 	g.url = srv.URL
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -11,6 +12,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,8 +23,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -141,6 +150,9 @@ func TestDICOMweb(t *testing.T) {
 				t.Errorf("%s: %d", accept, a.status)
 			}
 		}
+	}
+	if a := st.get(at + "/metadata"); len(a.body) > 8<<10*len(list) { // the same for any number of frames
+		t.Errorf("the attributes of %d instances have %d bytes", len(list), len(a.body))
 	}
 	icc := list[0]["00480105"].Value[0].(map[string]any)["00282000"].(map[string]any)["BulkDataURI"].(string)
 	if !strings.HasPrefix(icc, st.url+at) {
@@ -384,4 +396,84 @@ func TestDICOMSearch(t *testing.T) {
 	if a := st.ask("GET", "/dicom-web/studies", "", "Accept", "multipart/related; type=\"application/dicom+xml\""); a.status != 406 {
 		t.Errorf("XML: %d", a.status)
 	}
+}
+
+// TestDICOMCORS asks as a browser does before the frames of a page of another origin.
+func TestDICOMCORS(t *testing.T) {
+	var cors httperr.LiveCORS
+	cors.Store(&httperr.CORS{Origins: []string{"https://viewer.example.org"}})
+	h := cors.Handler(http.NotFoundHandler())
+	r := httptest.NewRequest("OPTIONS", "/dicom-web/studies/1/series/2/instances/3/frames/4", nil)
+	r.Header.Set("Origin", "https://viewer.example.org")
+	r.Header.Set("Access-Control-Request-Method", "GET")
+	r.Header.Set("Access-Control-Request-Headers", "accept,authorization")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if allowed := w.Header().Get("Access-Control-Allow-Headers"); w.Code != 204 || !strings.Contains(allowed, "Accept") || !strings.Contains(allowed, "Authorization") || w.Header().Get("Access-Control-Max-Age") == "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	if exposed := w.Header().Get("Access-Control-Expose-Headers"); !strings.Contains(exposed, "Warning") {
+		t.Errorf("exposed: %s", exposed)
+	}
+}
+
+// BenchmarkFrame compares a frame with its tile, without the network.
+func BenchmarkFrame(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "a.tiff")
+	if _, err := (synth.Philips{Width: 4096, Height: 4096}).Write(path); err != nil {
+		b.Fatal(err)
+	}
+	fi, err := fsx.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tiles := tile.New(tile.Options{Blank: render.Blank})
+	defer tiles.Close()
+	id := catalog.NewID()
+	tiles.Put(tile.File{ID: id, Store: &tile.Store{ID: "s"}, Path: path, Revision: "r1", Identity: fi})
+	s := dicomweb.New(dicomweb.Options{
+		Tiles:   tiles,
+		Find:    func(*http.Request) (*tile.Image, error) { return tiles.Image(id) },
+		Labels:  func(context.Context, *tile.File) (bool, error) { return false, nil },
+		BaseURL: func(*http.Request) string { return "http://localhost" },
+	})
+	r := httptest.NewRequest("GET", "/dicom-web/studies/1/metadata", nil)
+	w := httptest.NewRecorder()
+	if err := s.Metadata(w, r); err != nil {
+		b.Fatal(err)
+	}
+	var list []object
+	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil {
+		b.Fatal(err)
+	}
+	h := &nethttp.Handler{Tiles: tiles, Next: &dicomweb.Frames{Service: s, Next: http.NotFoundHandler()}}
+	frame := "/dicom-web/studies/" + dicom.StudyUID(id) + "/series/" + dicom.SeriesUID(id) + "/instances/" + list[0].value(dicom.SOPInstanceUID) + "/frames/10"
+	for name, path := range map[string]string{"tile": "/apiv1/slides/" + id + "/1/1/0", "frame": frame} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Header.Set("Accept", `multipart/related; type="application/octet-stream"; transfer-syntax=*`)
+			b.ReportAllocs()
+			for b.Loop() {
+				w := &discard{header: http.Header{}}
+				if h.ServeHTTP(w, r); w.n < 1000 {
+					b.Fatalf("%d bytes", w.n)
+				}
+			}
+		})
+	}
+}
+
+// A discard counts the bytes of an answer.
+type discard struct {
+	header http.Header
+	n      int
+}
+
+func (d *discard) Header() http.Header { return d.header }
+
+func (d *discard) WriteHeader(int) {}
+
+func (d *discard) Write(b []byte) (int, error) {
+	d.n += len(b)
+	return len(b), nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
@@ -106,7 +107,7 @@ func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
 	st.takeUploads(mux)
-	srv := httptest.NewServer(&nethttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), Redirect: st.api.SendOn})
+	srv := httptest.NewServer(&nethttp.Handler{Tiles: st.api.Tiles, Next: &dicomweb.Frames{Service: st.api.DICOMweb(), Next: httperr.WithRequestID(mux)}, Redirect: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
 }
