@@ -130,6 +130,9 @@ func TestDocumentedIsServed(t *testing.T) {
 			continue // of package httperr
 		}
 		for method := range methods {
+			if method == "post" && strings.HasPrefix(path, "/dicom-web/") {
+				continue // registered by package server
+			}
 			path := param.ReplaceAllString(strings.ReplaceAll(path, "{name}", "t"), "1")
 			if path == "/tile" {
 				path += "?db=1&img=1&name=t.jpg"
@@ -180,7 +183,7 @@ func TestOperationsDescribed(t *testing.T) {
 					if m.Schema.Ref != "#/components/schemas/Problem" {
 						t.Errorf("%s: the schema of %s is %q", where, status, m.Schema.Ref)
 					}
-				} else if status >= "400" && op.Tags[0] != "server" {
+				} else if _, answer := r.Content["application/dicom+json"]; status >= "400" && op.Tags[0] != "server" && !answer {
 					t.Errorf("%s: %s is no problem", where, status)
 				}
 			}

@@ -24,7 +24,7 @@ func (a *API) BaseURL(r *http.Request) string { return iiifAPI{a}.baseURL(r) }
 func stowRoutes() []route {
 	op := func(id, summary string, params ...*huma.Param) huma.Operation {
 		op := huma.Operation{
-			Method: http.MethodPost, OperationID: id, Summary: summary, Tags: []string{"DICOMweb"}, Parameters: params, Responses: map[string]*huma.Response{},
+			Method: http.MethodPost, OperationID: id, Summary: summary, Tags: []string{dicomTag}, Parameters: params, Responses: map[string]*huma.Response{},
 			Description: `The body is multipart/related; type="application/dicom", or one instance as application/dicom. The instances come into the managed store of the setting stow_store.`,
 		}
 		for status, text := range map[string]string{
