@@ -5,25 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
+	"math/bits"
 
 	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/internal/planes"
+	"github.com/slideatlas/ptiffstore/internal/resample"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // decodeTile decodes tile x,y of a level to its full size.
 func decodeTile(ctx context.Context, data []byte, l *slide.Level, x, y int) (*image.RGBA, error) {
 	if l.Layout.Codec == slide.JPEG2000 {
-		return decodeJPEG2000(ctx, data, l, x, y, 0)
+		return jpeg2000Picture(ctx, data, l.Layout, jpeg2000Options(l, x, y, 0))
 	}
 	return Decode(ctx, data, l.Layout, l.TileWidth, l.TileHeight)
-}
-
-// decodeJPEG2000 decodes tile x,y of a level at 1/2^reduce of its size, rounded up. Tiles at
-// the right and bottom edges may be stored without the pixels beyond the image; these repeat
-// the last ones then.
-func decodeJPEG2000(ctx context.Context, data []byte, l *slide.Level, x, y, reduce int) (*image.RGBA, error) {
-	return jpeg2000Picture(ctx, data, l.Layout, jpeg2000Options(l, x, y, reduce))
 }
 
 // jpeg2000Picture decodes JPEG 2000 in a helper process to an image.
@@ -166,29 +162,126 @@ func fromYCC(y, cb, cr int32) (r, g, b byte) {
 
 func saturate(v int32) byte { return byte(min(max(v, 0), 255)) }
 
-// halfTile decodes a tile of a zoom level at half its size, from fewer resolutions of the
-// JPEG 2000 that is stored. It reports false if the zoom level is stored differently, or that
-// fails.
-func (d *tileRenderer) halfTile(ctx context.Context, z, x, y int) (*image.RGBA, bool) {
-	level := d.s.Zooms[z].Level
-	if level < 0 || d.s.Levels[level].Layout.Codec != slide.JPEG2000 {
-		return nil, false
+// A reduced image of JPEG 2000 has the low frequencies of its wavelets. Its sample n is centred
+// on pixel n·2^k of the image, not between pixels as the mean of a block is: see ITU-T T.800
+// annex F. So it lies by (2^k-1)/2 of the image's pixels further to the top left.
+
+// shift returns how far samples of the grid, reduced, lie from the middle of the pixels that
+// they stand for, in samples.
+func (d *drawing) shift() float64 {
+	if d.from.level < 0 || d.s.Levels[d.from.level].Layout.Codec != slide.JPEG2000 {
+		return 0
 	}
-	l := &d.s.Levels[level]
-	if d.makeRoom(ctx, d.s.TileBytes(level, x, y)) != nil {
-		return nil, false
+	return 0.5 - 0.5/float64(d.from.reduction)
+}
+
+// wavelets decodes a tile of JPEG 2000, reduced.
+func (d *drawing) wavelets(ctx context.Context, x, y int, r image.Rectangle) (source, error) {
+	g := &d.from
+	b, err := d.read(ctx, g.level, x, y)
+	if errors.Is(err, slide.ErrMissingTile) {
+		return d.converted(ctx, x, y, r)
 	}
-	b, err := d.s.AppendTile(d.buf[:0], level, x, y)
 	if err != nil {
-		return nil, false
+		return source{}, err
 	}
-	d.buf = b
-	img, err := decodeJPEG2000(ctx, b, l, x, y, 1)
+	l := &d.s.Levels[g.level]
+	reduce := bits.TrailingZeros(uint(g.reduction))
+	if !g.complete(x, y) || jpeg2000.Reductions(b) < reduce {
+		reduce = 0 // padding would get into the pixels beside it
+	}
+	p, err := jpeg2000Planes(ctx, b, jpeg2000Options(l, x, y, reduce))
+	if errors.Is(err, ErrUnsupported) && reduce > 0 { // a part of it has fewer resolutions
+		reduce = 0
+		p, err = jpeg2000Planes(ctx, b, jpeg2000Options(l, x, y, 0))
+	}
 	if err != nil {
-		return nil, false
+		return source{}, d.failed(x, y, err)
 	}
-	// The zoom level still has the pixels that the level has lost.
-	w, h := d.valid(z, x, y)
-	Stretch(img, (min(w, l.Width-x*d.tileW)+1)/2, (min(h, l.Height-y*d.tileH)+1)/2, (w+1)/2, (h+1)/2)
-	return img, true
+	defer p.release(ctx)
+	f, err := d.ownPlanes(ctx, p.Picture, l.Layout.Photometric == yCbCr)
+	if err != nil {
+		return source{}, err
+	}
+	f.at = g.tile(x, y).Min
+	if reduce > 0 || g.reduction == 1 {
+		return f, nil
+	}
+	defer f.release(ctx)
+	image := g.image.Sub(image.Pt(x*g.tileW, y*g.tileH)).Max
+	small, err := f.lowFrequencies(ctx, min(image.X, f.Width), min(image.Y, f.Height), g.reduction)
+	small.at = f.at
+	return small, err
+}
+
+// ownPlanes copies decoded planes. They become RGB if the tiles have different kinds, or gray
+// ones have areas that are not gray.
+func (d *drawing) ownPlanes(ctx context.Context, p *jpeg2000.Picture, ycc bool) (source, error) {
+	from := picture(p, ycc)
+	last := &from.Planes[len(from.Planes)-1]
+	if n := last.H * last.V; d.mixed || from.Model == planes.Gray && !isGray(d.o.Background) || from.Model == planes.RGB && n > 1 {
+		img, err := takePixels(ctx, from.Width, from.Height)
+		if err != nil {
+			return source{}, err
+		}
+		defer Discard(ctx, img)
+		paintPlanes(img, p.Planes, ycc)
+		f := source{cost: planes.Cost(from.Width, from.Height, planes.RGB, 1, 1)}
+		if err := Take(ctx, f.cost); err != nil {
+			return source{}, err
+		}
+		f.Picture = asRGB(img, img.Rect)
+		return f, nil
+	}
+	own, err := takePicture(ctx, from.Width, from.Height, from.Model, last.H, last.V)
+	if err != nil {
+		return source{}, err
+	}
+	for i := range own.Planes {
+		to, q := &own.Planes[i], &from.Planes[i]
+		for y := range to.Height {
+			copy(to.Row(y), q.Row(y))
+		}
+	}
+	return source{Picture: own, cost: heldBy(own)}, nil
+}
+
+// lowFrequencies returns the top left w × h pixels at 1/n of their size, where the wavelets of
+// JPEG 2000 would put them.
+func (f *source) lowFrequencies(ctx context.Context, w, h, n int) (source, error) {
+	last := &f.Planes[len(f.Planes)-1]
+	small, err := takePicture(ctx, ceilDiv(w, n), ceilDiv(h, n), f.Model, last.H, last.V)
+	if err != nil {
+		return source{}, err
+	}
+	out := source{Picture: small, cost: heldBy(small)}
+	cost := resample.Cost(small.Width, float64(n)) + resample.Cost(small.Height, float64(n)) + resample.ScratchCost(w)
+	if err := Take(ctx, cost); err != nil {
+		out.release(ctx)
+		return source{}, err
+	}
+	defer Give(ctx, cost)
+	at := (1 - float64(n)) / 2
+	for i := range small.Planes {
+		to, from := &small.Planes[i], f.Planes[i]
+		from.Width, from.Height = ceilDiv(w, from.H), ceilDiv(h, from.V)
+		across := resample.NewAxis(resample.Lanczos, to.Width, at, float64(n), from.Width)
+		down := resample.NewAxis(resample.Lanczos, to.Height, at, float64(n), from.Height)
+		resample.Plane(to, &from, across, down)
+		across.Recycle()
+		down.Recycle()
+	}
+	return out, nil
+}
+
+// reducible returns the stored level of JPEG 2000 that zoom level z is derived from by leaving
+// out resolutions, or -1.
+func (d *tileRenderer) reducible(z int) int {
+	downsample := math.Ldexp(1, d.s.MaxZoom()-z)
+	for i := len(d.s.Levels) - 1; i >= 0; i-- {
+		if l := &d.s.Levels[i]; 2*l.Downsample == downsample && l.Layout.Codec == slide.JPEG2000 && l.TileWidth == d.tileW && l.TileHeight == d.tileH {
+			return i
+		}
+	}
+	return -1
 }

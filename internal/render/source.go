@@ -197,6 +197,9 @@ func (d *drawing) scale(ctx context.Context, dst, src *planes.Plane, at image.Po
 	out := planes.Plane{Pix: dst.Pix[r.Min.Y*dst.Stride+r.Min.X:], Stride: dst.Stride, Width: r.Dx(), Height: r.Dy()}
 	x := d.x.samples(at.X, src.H, dst.H, r.Min.X, window.Min.X)
 	y := d.y.samples(at.Y, src.V, dst.V, r.Min.Y, window.Min.Y)
+	// The shift is one of samples, also of those that cover several pixels.
+	x.at += d.shift() * (1 - 1/float64(src.H))
+	y.at += d.shift() * (1 - 1/float64(src.V))
 	cost := resample.Cost(out.Width, x.step) + resample.Cost(out.Height, y.step) + resample.ScratchCost(part.Width)
 	if err := Take(ctx, cost); err != nil {
 		return err
@@ -252,7 +255,9 @@ func (d *drawing) source(ctx context.Context, r image.Rectangle) (source, error)
 // pixels reads pixels r of the grid, or more.
 func (d *drawing) pixels(ctx context.Context, r image.Rectangle) (source, error) {
 	read := d.decoded
-	if d.mixed || d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec != slide.JPEG {
+	if d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec == slide.JPEG2000 {
+		read = d.wavelets
+	} else if d.mixed || d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec != slide.JPEG {
 		read = d.converted
 	}
 	if d.from.count(r) == 1 {

@@ -134,6 +134,9 @@ func (d *tileRenderer) tile(ctx context.Context, z, x, y int) (*image.RGBA, erro
 	if l := d.levelAbove(z); l >= 0 {
 		return d.scaled(ctx, z, l, x, y)
 	}
+	if l := d.reducible(z); l >= 0 {
+		return d.scaled(ctx, z, l, x, y)
+	}
 	return d.halved(ctx, z, x, y)
 }
 
@@ -361,14 +364,15 @@ func (d *tileRenderer) scaled(ctx context.Context, z, level, x, y int) (*image.R
 // part is in pixels that are x × y pixels of level 0. The error is [slide.ErrEmptyTile] if the
 // scanner skipped all of it.
 func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level int, x, y float64, part image.Rectangle) error {
-	if levelX, levelY := ratios(d.s, level); levelX > x || levelY > y {
+	levelX, levelY := ratios(d.s, level)
+	if levelX > x || levelY > y {
 		l := &d.s.Levels[level]
 		return fmt.Errorf("%w: level %d of %d×%d pixels is smaller than the next one", ErrUnsupported, level, l.Width, l.Height)
 	}
 	b := d.s.Bounds.Min
 	v := View{
 		X: float64(part.Min.X)*x - float64(b.X), Y: float64(part.Min.Y)*y - float64(b.Y), W: float64(part.Dx()) * x, H: float64(part.Dy()) * y,
-		Width: part.Dx(), Height: part.Dy(), Level: level,
+		Width: part.Dx(), Height: part.Dy(), Level: level, alone: d.s.Levels[level].Layout.Codec == slide.JPEG2000 && x == 2*levelX,
 	}
 	p, err := drawView(ctx, d.s, v, Options{Background: d.o.Background})
 	if err != nil {
@@ -401,12 +405,6 @@ func (d *tileRenderer) halved(ctx context.Context, z, x, y int) (*image.RGBA, er
 		}
 		at := image.Pt(i%2*d.tileW/2, i/2*d.tileH/2)
 		w, h := d.valid(z+1, col, row)
-		if half, ok := d.halfTile(ctx, z+1, col, row); ok {
-			empty = false
-			copyPart(img, at, half, image.Rect(0, 0, (w+1)/2, (h+1)/2))
-			Discard(ctx, half)
-			continue
-		}
 		src, err := d.larger(ctx, z+1, col, row)
 		if errors.Is(err, slide.ErrEmptyTile) {
 			continue

@@ -25,6 +25,9 @@ type View struct {
 	// FullChroma asks for chroma as fine as brightness, for results that are not to become
 	// a JPEG. Without it chroma has half the width and height.
 	FullChroma bool
+	// alone is set if pixels outside of the part are not to be read: those at its edges are
+	// repeated instead.
+	alone bool
 }
 
 // Whole returns the view of the entire image at w × h pixels.
@@ -165,6 +168,9 @@ func (l line) exactly() line {
 	return l
 }
 
+// end returns where n pixels of the result end.
+func (l line) end(n int) float64 { return l.at + float64(n)*l.step }
+
 // A drawing is a view that is being rendered.
 type drawing struct {
 	tileRenderer
@@ -226,13 +232,18 @@ func (d *drawing) choose() error {
 	}
 	d.from.limit(d.s, x, y)
 	least := 1.0
-	if d.from.level >= 0 && d.s.Levels[d.from.level].Layout.Codec != slide.JPEG {
+	if codec := d.s.Levels[max(d.from.level, 0)].Layout.Codec; d.from.level >= 0 && codec != slide.JPEG && codec != slide.JPEG2000 {
 		least = 2 // what is not reduced in decoding is reduced by the mean, which is worse
 	}
 	d.from.reduce(min(scaleX/x, scaleY/y)/least + rounding)
 	x, y = x*float64(d.from.reduction), y*float64(d.from.reduction)
 	d.x = line{(float64(d.s.Bounds.Min.X) + d.v.X) / x, scaleX / x}.exactly()
 	d.y = line{(float64(d.s.Bounds.Min.Y) + d.v.Y) / y, scaleY / y}.exactly()
+	if d.v.alone {
+		d.from.valid = d.from.valid.Intersect(image.Rect(
+			int(math.Floor(d.x.at)), int(math.Floor(d.y.at)), int(math.Ceil(d.x.end(d.v.Width))), int(math.Ceil(d.y.end(d.v.Height)))))
+	}
+	d.x.at, d.y.at = d.x.at+d.shift(), d.y.at+d.shift()
 	if max(d.x.step, d.y.step) > resample.MaxRatio {
 		return fmt.Errorf("%w: an image of %d×%d pixels is not scaled down by %.0f: request a part of it",
 			ErrTooLarge, d.s.Bounds.Dx(), d.s.Bounds.Dy(), max(scaleX, scaleY))
