@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // slowServers compares servers that decode every tile: Debian's iipsrv behind nginx, and
@@ -51,11 +52,12 @@ func slowServers(ctx context.Context, o *options, r *report) error {
 }
 
 func debianVersion(pkg string) string {
-	out, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", pkg).Output()
+	out, err := exec.Command("dpkg-query", "-W", "-f", "${Version}\n", pkg).Output()
 	if err != nil {
 		return "of unknown version"
 	}
-	return string(out)
+	first, _, _ := strings.Cut(string(out), "\n") // one line for each architecture
+	return first
 }
 
 // openSlideServer serves OpenSlide's Deep Zoom as its own example does, and thumbnails, with a
