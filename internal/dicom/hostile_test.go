@@ -151,7 +151,7 @@ var hostileSeries = []struct {
 	{"frames of nothing", func(m *made) { m.items(JPEGBaseline, "", "", "", "", "", "") }, &tiff.FormatError{}, "no tile"},
 	{"tiny JPEGs", func(m *made) { m.items(JPEGBaseline, sixJPEGs()...) }, &tiff.FormatError{}, "JPEG"},
 	{"frames of something else", func(m *made) { m.items(JPEGBaseline, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "FF D8"},
-	{"JPEG 2000 of something else", func(m *made) { m.items(jpeg2000, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "JPEG 2000"},
+	{"JPEG 2000 of something else", func(m *made) { m.items(jpeg2000Lossy, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "JPEG 2000"},
 	{"too many items", func(m *made) { m.items(JPEGBaseline, make([]string, 1409)...) }, &tiff.FormatError{}, "more than 1408 items"},
 	{"items that fit no frames", func(m *made) { m.items(JPEGBaseline, "ab", "cd", "ef", "gh", "ij", "kl", "mn") }, &tiff.FormatError{}, "7 items"},
 	{"no items", func(m *made) {

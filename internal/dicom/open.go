@@ -272,7 +272,7 @@ func newStored(group []*instance) (slide.Stored, error) {
 	}
 	s.Profile = opticalPath(in.file.Data).bytes(ICCProfile)
 	s.Tiles = m
-	if in.file.TransferSyntax == jpeg2000Lossless || in.file.TransferSyntax == jpeg2000 {
+	if in.file.TransferSyntax == jpeg2000Lossless || in.file.TransferSyntax == jpeg2000Lossy {
 		err = m.colours(in, &s.Layout)
 	}
 	return s, err

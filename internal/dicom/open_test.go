@@ -201,3 +201,27 @@ func BenchmarkFirstFrame(b *testing.B) {
 		}
 	}
 }
+
+// TestExportAgain describes the slide of a series as DICOM: what the scanner wrote is the same.
+func TestExportAgain(t *testing.T) {
+	t.Parallel()
+	d := newSeries(t, write(t, philips), everything())
+	s, err := Open(exported(t, d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := newSeries(t, s, everything())
+	if len(again.Instances) != len(d.Instances) {
+		t.Fatalf("%d instances, want %d", len(again.Instances), len(d.Instances))
+	}
+	for i, in := range d.Instances {
+		for _, tag := range []Tag{
+			Manufacturer, ManufacturerModelName, DeviceSerialNumber, SoftwareVersions, AcquisitionDateTime, StudyDate, ImageType, Rows, Columns,
+			TotalPixelMatrixColumns, TotalPixelMatrixRows, PhotometricInterpretation, SharedFunctionalGroupsSequence, BarcodeValue,
+		} {
+			if diff := cmp.Diff(in.Attributes.Get(tag), again.Instances[i].Attributes.Get(tag)); diff != "" {
+				t.Errorf("instance %d, %v: (-first +again)\n%s", i, tag, diff)
+			}
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 const (
 	jpegExtended     = "1.2.840.10008.1.2.4.51"
 	jpeg2000Lossless = "1.2.840.10008.1.2.4.90"
-	jpeg2000         = "1.2.840.10008.1.2.4.91"
+	jpeg2000Lossy    = "1.2.840.10008.1.2.4.91"
 )
 
 // unread names transfer syntaxes that are known but not supported.
@@ -52,7 +52,7 @@ func layout(in *instance) (slide.Layout, error) {
 		l.Codec = slide.None
 	case JPEGBaseline, jpegExtended:
 		l.Codec = slide.JPEG
-	case jpeg2000Lossless, jpeg2000:
+	case jpeg2000Lossless, jpeg2000Lossy:
 		l.Codec = slide.JPEG2000
 	default:
 		name := unread[syntax]

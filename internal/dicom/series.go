@@ -304,15 +304,20 @@ func (d *Series) addScanner(a *Dataset) {
 	unknown := "Unknown" // these must have a value
 	p := d.slide.Properties
 	a.Set(Manufacturer, cmp.Or(clean("LO", d.slide.Vendor), unknown))
-	a.Set(ManufacturerModelName, cmp.Or(unquoted(p["philips.DICOM_MANUFACTURERS_MODEL_NAME"]), clean("LO", p["tiff.Model"]), unknown))
+	a.Set(ManufacturerModelName, cmp.Or(unquoted(p["philips.DICOM_MANUFACTURERS_MODEL_NAME"]), clean("LO", p["tiff.Model"]), clean("LO", p["dicom.ManufacturerModelName"]), unknown))
 	serial := unknown
 	if d.o.Patient != nil && !d.o.Deidentify {
-		serial = cmp.Or(unquoted(p["philips.DICOM_DEVICE_SERIAL_NUMBER"]), clean("LO", p["aperio.ScanScope ID"]), unknown)
+		serial = cmp.Or(unquoted(p["philips.DICOM_DEVICE_SERIAL_NUMBER"]), clean("LO", p["aperio.ScanScope ID"]), clean("LO", p["dicom.DeviceSerialNumber"]), unknown)
 	}
 	a.Set(DeviceSerialNumber, serial)
 	var versions []any
 	for _, v := range strings.Fields(strings.ReplaceAll(p["philips.DICOM_SOFTWARE_VERSIONS"], `"`, " ")) {
 		versions = append(versions, v)
+	}
+	for v := range strings.SplitSeq(p["dicom.SoftwareVersions"], `\`) {
+		if v != "" {
+			versions = append(versions, v)
+		}
 	}
 	if len(versions) == 0 {
 		versions = []any{cmp.Or(clean("LO", p["tiff.Software"]), unknown)}
@@ -329,12 +334,14 @@ func unquoted(s string) string {
 }
 
 // Scanned returns the time of the scan, if the properties of the slide state it: Philips in a DICOM
-// attribute, Aperio as "03/09/15" and "14:30:00", others in tag 306.
+// attribute, Aperio as "03/09/15" and "14:30:00", other TIFFs in tag 306, DICOM without regard to
+// the time zone.
 func Scanned(p map[string]string) (time.Time, bool) {
 	for _, v := range []struct{ layout, text string }{
 		{"20060102150405", strings.SplitN(unquoted(p["philips.DICOM_ACQUISITION_DATETIME"]), ".", 2)[0]},
 		{"01/02/06 15:04:05", p["aperio.Date"] + " " + p["aperio.Time"]},
 		{"2006:01:02 15:04:05", p["tiff.DateTime"]},
+		{"20060102150405", p["dicom.AcquisitionDateTime"][:min(len(p["dicom.AcquisitionDateTime"]), 14)]},
 	} {
 		if t, err := time.Parse(v.layout, strings.TrimSpace(v.text)); err == nil {
 			return t, true

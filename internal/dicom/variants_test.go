@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -36,7 +38,7 @@ jpegs = [open("%s/%d.jpg" % (source, i), "rb").read() for i in range(columns * r
 random.seed(1)
 raws = [random.randbytes(side * side * 3) for _ in jpegs]
 places = [(i % columns, i // columns) for i in range(columns * rows)]
-want = {}
+want, colours = {}, {}
 
 def j2k(raw, mct):
 	f = io.BytesIO()
@@ -89,6 +91,8 @@ def whole(folder, frames, photometric, syntax, pixels, change=lambda d: None):
 	change(d)
 	save(d, folder, "1", syntax)
 	expect(folder, frames)
+	if syntax != JPEGBaseline8Bit and photometric != "YBR_FULL": # the others are lossless
+		colours[folder] = hashlib.sha256(raws[5]).hexdigest()
 
 Y, J = "YBR_FULL_422", JPEGBaseline8Bit
 whole("table", jpegs, Y, J, encapsulate(jpegs))
@@ -132,7 +136,7 @@ def part(folder, number, frames, first, where=None):
 part("concatenation", 1, jpegs[:5], 0); part("concatenation", 2, jpegs[5:], 5); expect("concatenation", jpegs)
 part("sparse concatenation", 1, jpegs[:5], 0, order[:5]); part("sparse concatenation", 2, jpegs[5:7], 5, order[5:])
 expect("sparse concatenation", jpegs[:7], order)
-json.dump(want, sys.stdout)
+json.dump({"tiles": want, "pixels": colours}, sys.stdout)
 `
 
 // jpegTile returns a tile of a colour, in an odd or even number of bytes.
@@ -169,11 +173,14 @@ func TestOpenVariants(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, problems.Bytes())
 	}
-	var all map[string]map[string]string
+	var all struct {
+		Tiles  map[string]map[string]string `json:"tiles"`
+		Pixels map[string]string            `json:"pixels"` // of the tile at column 1, row 1
+	}
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range all {
+	for name, want := range all.Tiles {
 		s, err := Open(parts(t, filepath.Join(out, name)))
 		if err == nil {
 			err = s.Check()
@@ -201,6 +208,7 @@ func TestOpenVariants(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: (-written +opened)\n%s", name, diff)
 		}
+		checkPixels(t, name, s, all.Pixels[name])
 		if diff := cmp.Diff(layoutOf(name), l.Layout); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -211,6 +219,30 @@ func TestOpenVariants(t *testing.T) {
 	_, err = Open(parts(t, filepath.Join(out, "concatenation"))[:1])
 	if !errors.Is(err, ErrTruncated) {
 		t.Errorf("a part is missing: %v, want ErrTruncated", err)
+	}
+}
+
+// checkPixels compares the decoded pixels of a tile with those that were written.
+func checkPixels(t *testing.T, name string, s *slide.Slide, want string) {
+	t.Helper()
+	l := &s.Levels[0]
+	if want == "" || l.Layout.Codec == slide.JPEG2000 && !jpeg2000.Available() {
+		return
+	}
+	b, err := s.AppendTile(nil, 0, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := render.Decode(t.Context(), b, l.Layout, l.TileWidth, l.TileHeight)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, img.Pix[i:i+3]...)
+	}
+	if sum := sha256.Sum256(pix); hex.EncodeToString(sum[:]) != want {
+		t.Errorf("%s: other pixels", name)
 	}
 }
 
