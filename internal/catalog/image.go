@@ -97,6 +97,7 @@ type Description struct {
 	Properties     map[string]string `json:",omitempty"`
 	Profile        *ColorProfile     `json:",omitempty"` // nil if it was inspected by a version that did not look for one
 	Unconverted    bool              `json:",omitempty"` // it could not be converted to a pyramid; Reason explains why
+	DICOM          *DICOM            `json:",omitempty"` // of a series of DICOM files; nil for other images
 	FirstSeen      time.Time         `json:"-"`          // when these contents were first seen
 	LastChange     time.Time         `json:"-"`          // of the file, by the clock of the host that inspects it
 	VerifiedAt     *time.Time        `json:"-"`          // when its bytes last matched the digest
@@ -129,6 +130,15 @@ type ColorProfile struct {
 	Usable  bool   `json:",omitempty"`
 	Reason  string `json:",omitempty"` // why it is not usable
 	InTiles bool   `json:",omitempty"` // the tiles carry it themselves
+}
+
+// A DICOM has what the files of a DICOM series say about themselves. Attributes are patient
+// data.
+type DICOM struct {
+	Study            string            `json:",omitempty"` // StudyInstanceUID
+	Series           string            `json:",omitempty"` // SeriesInstanceUID
+	FrameOfReference string            `json:",omitempty"` // FrameOfReferenceUID; "" if it has none
+	Attributes       map[string]string `json:",omitempty"` // of patient, study and specimen, by tags such as "00100010"
 }
 
 // A Level is one stored resolution of an image.
@@ -279,7 +289,7 @@ func (im *Image) words() string {
 	for _, a := range im.Aliases {
 		add(a)
 	}
-	if dir, name := path.Split(im.Path); name == im.FileName {
+	if dir, name := path.Split(im.Path); name == im.FileName || IsSeries(im.Path) {
 		add(strings.TrimSuffix(dir, "/"))
 	}
 	return b.String()

@@ -50,7 +50,7 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	switch {
 	case f.Slide != nil:
 		describe(&im.Description, f.Slide)
-		im.Profile = f.Profile
+		im.Profile, im.DICOM = f.Profile, f.DICOM
 		if same && im.Barcode == nil && old.BarcodeSource == FromLabel {
 			im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
 		}
@@ -66,6 +66,9 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	}
 	im.MissingSince, im.HiddenAt = nil, nil
 	im.Path, im.FileName = path, FileName(path)
+	if f.FileName != "" {
+		im.FileName = strings.ToValidUTF8(f.FileName, "\uFFFD")
+	}
 	if f.Names != nil {
 		name(im, &old, f.Names)
 	}

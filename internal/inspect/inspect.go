@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/internal/profile"
@@ -63,6 +64,9 @@ type Inspection struct {
 	Sent bool
 	// Names are what the document of an image says about it; nil for files.
 	Names *source.Names
+	// FileName is the name of a series of files; "" for other items.
+	FileName string
+	DICOM    *catalog.DICOM // of a series; nil for other items
 }
 
 // File opens the item of a source at path, reads its structure and the first and the
@@ -76,8 +80,11 @@ type Inspection struct {
 // An item that is not a file is inspected likewise: see [source.Source].
 func File(ctx context.Context, src source.Source, path string) Inspection {
 	files, ok := src.(source.Files)
-	if !ok {
+	switch {
+	case !ok:
 		return item(ctx, src, path)
+	case catalog.IsSeries(path):
+		return series(ctx, src, path)
 	}
 	f, err := files.Open(path)
 	if err != nil {
@@ -143,6 +150,39 @@ func item(ctx context.Context, src source.Source, path string) Inspection {
 	return found
 }
 
+// series inspects the DICOM series in a folder.
+func series(ctx context.Context, src source.Source, path string) Inspection {
+	s, err := src.Slide(ctx, path)
+	if errors.Is(err, source.ErrChanged) {
+		return changing(src, path)
+	}
+	if err != nil {
+		return ReadError(err)
+	}
+	defer s.Close()
+	found := Inspection{Identity: s.Identity, FileName: s.Names.File, DICOM: s.DICOM}
+	if err = s.Err; err == nil {
+		err = s.Check()
+	}
+	if now := s.Current(); errors.Is(now, source.ErrChanged) {
+		return changing(src, path)
+	}
+	found.conclude(s.Slide, err)
+	if found.Kind == Unreadable || found.Kind == Skipped || found.Kind == Gone {
+		found.Identity = s.Identity
+	}
+	return found
+}
+
+// changing is a series that changed during its inspection.
+func changing(src source.Source, path string) Inspection {
+	id, err := src.Identify(path)
+	if err != nil {
+		return ReadError(err)
+	}
+	return Inspection{Kind: Changing, Reason: "the files changed while they were inspected", Identity: id}
+}
+
 // sentence returns a sentence as a clause, as all reasons are.
 func sentence(s string) string {
 	s = strings.TrimSuffix(s, ".")
@@ -179,19 +219,42 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	if err == nil {
 		err = s.Check()
 	}
+	if err != nil && isDICOM(m) {
+		s, err = dicom.Open([]dicom.Part{{R: m, Size: size}})
+		if err == nil {
+			err = s.Check()
+		}
+	}
+	var found Inspection
+	found.conclude(s, err)
+	return found
+}
+
+// isDICOM reports whether a file is DICOM. One that is a TIFF, too, is opened as a TIFF.
+func isDICOM(r io.ReaderAt) bool {
+	head := make([]byte, 132)
+	n, _ := r.ReadAt(head, 0)
+	return dicom.IsDICOM(head[:n])
+}
+
+// conclude sets the result for a slide that was checked, with the error of opening or checking
+// it.
+func (f *Inspection) conclude(s *slide.Slide, err error) {
 	var wrong *tiff.FormatError
 	var unsupported *tiff.UnsupportedError
 	switch {
 	case err == nil && !ReadsJPEG2000() && slices.ContainsFunc(s.Levels, func(l slide.Level) bool { return l.Layout.Codec == slide.JPEG2000 }):
-		return Inspection{Kind: Unsupported, Reason: noJPEG2000, Slide: s}
+		f.Kind, f.Reason, f.Slide = Unsupported, noJPEG2000, s
 	case err == nil:
-		return Inspection{Slide: s, Profile: colorProfile(s)}
+		f.Slide, f.Profile = s, colorProfile(s)
 	case errors.As(err, &unsupported):
-		return Inspection{Kind: Unsupported, Reason: plain(err)}
-	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
-		return Inspection{Kind: Damaged, Reason: plain(err)}
+		f.Kind, f.Reason = Unsupported, plain(err)
+	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, dicom.ErrTruncated):
+		f.Kind, f.Reason = Damaged, plain(err)
+	default:
+		failed := ReadError(err)
+		f.Kind, f.Reason = failed.Kind, failed.Reason
 	}
-	return ReadError(err)
 }
 
 // ReadsJPEG2000 reports whether this build decodes JPEG 2000. If so, images that are

@@ -5,6 +5,7 @@ package mirror
 import (
 	"context"
 	"maps"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -185,6 +186,21 @@ func (m *Mirror) Files(store string) map[string]Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.storeMirror(store).files)
+}
+
+// InFolder calls f with those entries of a store that are in a folder, but not below it.
+func (m *Mirror) InFolder(store, dir string, f func(path string, e Entry)) {
+	list := map[string]Entry{}
+	m.mu.Lock()
+	for p, e := range m.storeMirror(store).files {
+		if len(p) > len(dir) && strings.HasPrefix(p, dir) && strings.TrimPrefix(path.Dir("/"+p), "/") == strings.TrimSuffix(dir, "/") {
+			list[p] = e
+		}
+	}
+	m.mu.Unlock()
+	for p, e := range list {
+		f(p, e)
+	}
 }
 
 // Tally counts the slides of a store whose files exist, and those that went missing

@@ -157,6 +157,9 @@ var errReplaced = errors.New("the file is not the one that was inspected")
 
 // readLabel returns the text of the code on the label of an image.
 func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	if catalog.IsSeries(im.Path) {
+		return readSeriesLabel(ctx, st, im)
+	}
 	at, err := managed.EntryOf(st, im.Path)
 	if err != nil {
 		return "", errReplaced
@@ -181,6 +184,36 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
+	return readCode(ctx, pic)
+}
+
+// readSeriesLabel is readLabel for a series of files.
+func readSeriesLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	dir, err := OpenFolder(st, im.Path)
+	if err != nil {
+		return "", errReplaced
+	}
+	defer dir.Close()
+	s, err := dir.Slide(ctx, im.Path)
+	if err != nil || !s.Identity.Same(im.Identity) || s.Err != nil {
+		if err == nil {
+			s.Close()
+		}
+		return "", errReplaced
+	}
+	defer s.Close()
+	pic, err := render.ReadAssociated(ctx, s.Slide, "label")
+	if s.Current() != nil {
+		return "", errReplaced
+	}
+	if err != nil {
+		return "", err
+	}
+	return readCode(ctx, pic)
+}
+
+// readCode returns the text of the code on a label.
+func readCode(ctx context.Context, pic *slide.AssociatedImage) (string, error) {
 	img, err := render.DecodeAssociated(ctx, pic)
 	if err != nil {
 		return "", err

@@ -29,7 +29,7 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 		if !p.isCurrent(l) {
 			continue
 		}
-		v := inspect.Judge(&l.inspection, l.observation, p.settlePolicy, p.s.now())
+		v := inspect.Judge(&l.inspection, l.observation, p.policy(l.Path), p.s.now())
 		im, err := p.record(ctx, l, &v)
 		if err != nil {
 			return err

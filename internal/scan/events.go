@@ -7,6 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -26,9 +27,10 @@ const (
 // An eventScan inspects the files at which events were reported.
 type eventScan struct {
 	*scan
-	due   []source.Item // to inspect
-	gone  []string      // slides whose files were reported gone
-	whole urgency       // of a scan of the whole folder
+	due     []source.Item          // to inspect
+	gone    []string               // slides whose files were reported gone
+	whole   urgency                // of a scan of the whole folder
+	folders map[string]source.Sign // with DICOM files at which events were reported
 }
 
 // touch inspects the paths of a store at which events were reported. The urgency says
@@ -41,7 +43,7 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 	if err != nil {
 		return Result{}, noScan, err
 	}
-	p := &eventScan{scan: began}
+	p := &eventScan{scan: began, folders: map[string]source.Sign{}}
 	defer p.src.Close()
 	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
@@ -52,6 +54,7 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 			return *p.result, p.whole, err
 		}
 	}
+	p.sortFolders()
 	if len(p.due) > touchMost {
 		p.due, p.whole = p.due[:touchMost], scanNow
 	}
@@ -85,6 +88,12 @@ func (p *eventScan) sort(ctx context.Context, path string, sign source.Sign) err
 		}
 		return err
 	}
+	if d, ok := p.src.(*source.Directory); ok {
+		if dir, ok := d.FolderOf(path); ok && d.Selects(path) {
+			p.folders[dir] |= sign
+			return nil
+		}
+	}
 	if f, ok := p.changedItem(path, sign); ok {
 		p.due = append(p.due, f)
 	} else if p.wentMissing(path) {
@@ -95,6 +104,33 @@ func (p *eventScan) sort(ctx context.Context, path string, sign source.Sign) err
 		}
 	}
 	return nil
+}
+
+// sortFolders adds what the events at DICOM files require: each folder is listed once, and
+// compared with its series and other such files in the catalog.
+func (p *eventScan) sortFolders() {
+	for dir, sign := range p.folders {
+		found, err := p.src.(*source.Directory).InFolder(dir)
+		if err != nil && !fsx.IsGone(err) {
+			p.whole = max(p.whole, scanSoon) // which reports why
+			continue
+		}
+		there := map[string]bool{}
+		for _, f := range found {
+			there[f.Path] = true
+			if f.Closed = sign&source.WriterLeft != 0 && !catalog.IsSeries(f.Path); p.wanted(f) {
+				p.due = append(p.due, f)
+			}
+		}
+		p.s.mirror().InFolder(p.store.ID, dir, func(path string, e mirror.Entry) {
+			if there[path] || e.State == catalog.Missing {
+				return
+			}
+			if _, err := p.stat(path); fsx.IsGone(err) {
+				p.gone = append(p.gone, path)
+			}
+		})
+	}
 }
 
 // urgency is how soon a scan is needed after a reader found a slide gone. A refused

@@ -39,6 +39,9 @@ const (
 	// DefaultPause is how long a file must be unchanged to count as complete, unless it
 	// was renamed into the folder or closed by its writer.
 	DefaultPause = 2 * time.Second
+	// seriesPauses is how many times longer than one file a series of files must be
+	// unchanged: programs send its files one after the other.
+	seriesPauses = 5
 	// DefaultMaxMissing is the share of a store's slides that may go missing at once
 	// without a person's confirmation.
 	DefaultMaxMissing = 0.5

@@ -129,6 +129,16 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) 
 	return p, nil
 }
 
+// policy is how long to wait for the files of an item. A series without some of its files is a
+// slide, too, so that it must be unchanged for longer.
+func (p *scan) policy(path string) inspect.Policy {
+	w := p.settlePolicy
+	if catalog.IsSeries(path) {
+		w.Pause *= seriesPauses
+	}
+	return w
+}
+
 // openImages opens the store's database or dump. Its images are complete: they do not
 // settle.
 func (p *scan) openImages() error {

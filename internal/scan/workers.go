@@ -175,7 +175,7 @@ func (p *scan) wait(ctx context.Context) error {
 		var longest time.Duration
 		p.waiting.Lock()
 		for path, s := range p.waiting.Files {
-			if d := s.Again.Sub(now); !s.Again.IsZero() && d <= p.settlePolicy.Pause {
+			if d := s.Again.Sub(now); !s.Again.IsZero() && d <= p.policy(path).Pause {
 				due = append(due, source.Item{Path: path, Identity: s.ID, Closed: false})
 				longest = max(longest, d)
 			}

@@ -9,11 +9,13 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// images opens the slides of databases and dumps for the tile server.
+// images opens the slides of databases and dumps, and those of several files, for the tile
+// server.
 type images struct {
 	catalog *catalog.Catalog
 	sources *source.Pool
@@ -31,6 +33,9 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 	if err != nil {
 		return tile.Opened{}, err
 	}
+	if f.Set {
+		return openSet(ctx, st, f.Path)
+	}
 	src, err := im.sources.Open(st)
 	if err != nil {
 		return tile.Opened{}, fmt.Errorf("%w: %w", tile.ErrUnreachable, err)
@@ -47,6 +52,32 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 		return tile.Opened{}, s.Err
 	}
 	return tile.Opened{Slide: s.Slide, Identity: s.Identity, Explain: explain, Close: func() { s.Close() }}, nil
+}
+
+// openSet opens a slide of several files.
+func openSet(ctx context.Context, st *catalog.Store, path string) (tile.Opened, error) {
+	dir, err := scan.OpenFolder(st, path)
+	if err != nil {
+		return tile.Opened{}, fmt.Errorf("%w: %w", tile.ErrUnreachable, fsx.WithoutPath(err))
+	}
+	s, err := dir.Slide(ctx, path)
+	if err != nil || s.Err != nil {
+		dir.Close()
+	}
+	switch {
+	case errors.Is(err, source.ErrChanged), fsx.IsGone(err):
+		return tile.Opened{}, tile.ErrChanged
+	case err != nil:
+		return tile.Opened{}, fmt.Errorf("%w: %w", tile.ErrUnreachable, err)
+	case s.Err != nil:
+		s.Close()
+		return tile.Opened{}, s.Err
+	}
+	current := func() error { return explain(s.Current()) }
+	return tile.Opened{Slide: s.Slide, Identity: s.Identity, Current: current, Written: s.Written, Files: s.Files, Close: func() {
+		s.Close()
+		dir.Close()
+	}}, nil
 }
 
 // store returns the settings of a store. While the catalog is unreachable they are those

@@ -10,13 +10,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
 // A Directory is a source whose items are the files in a directory and in those below
-// it. It is only read.
+// it. The DICOM files of a series that are in one folder are one item. It is only read.
 type Directory struct {
 	path   string
 	prefix string
@@ -52,8 +53,14 @@ func (d *Directory) FileSystem() FileSystem { return d.system }
 // Location is the path of the directory.
 func (d *Directory) Location() string { return d.path }
 
-// Selects reports whether the directory's filter selects the item at path.
-func (d *Directory) Selects(path string) bool { return d.filter.Allows(d.rel(path)) }
+// Selects reports whether the directory's filter selects the item at path. That of a series
+// selects its files when they are listed.
+func (d *Directory) Selects(path string) bool {
+	if dir, _, ok := catalog.SplitSeries(d.rel(path)); ok {
+		return d.filter.Directories(dir)
+	}
+	return d.filter.Allows(d.rel(path))
+}
 
 // rel returns a path relative to the directory.
 func (d *Directory) rel(path string) string { return strings.TrimPrefix(path, d.prefix) }
@@ -69,16 +76,26 @@ func (d *Directory) Root() (fsx.Identity, error) {
 
 // Identify returns the identity of the item at path.
 func (d *Directory) Identify(path string) (fsx.Identity, error) {
+	if catalog.IsSeries(path) {
+		return d.identifySeries(path)
+	}
 	return fsx.StatIn(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)))
 }
 
 // Readable reports whether this process may read the item at path.
 func (d *Directory) Readable(path string) bool {
+	if catalog.IsSeries(path) {
+		return d.readableSeries(path)
+	}
 	return unix.Faccessat(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)), unix.R_OK, unix.AT_EACCESS) != unix.EACCES
 }
 
-// Open opens the item at path. No path or symbolic link leads out of the directory.
+// Open opens the item at path, unless it is a series. No path or symbolic link leads out of
+// the directory.
 func (d *Directory) Open(path string) (Object, error) {
+	if catalog.IsSeries(path) {
+		return nil, errSeries
+	}
 	f, err := fsx.OpenIn(d.root, d.rel(path))
 	if err != nil {
 		return nil, err
@@ -93,11 +110,14 @@ func (d *Directory) Open(path string) (Object, error) {
 
 // Slide opens the item at path as a slide.
 func (d *Directory) Slide(_ context.Context, path string) (*Slide, error) {
+	if catalog.IsSeries(path) {
+		return d.openSeries(path)
+	}
 	f, err := d.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Slide{Identity: f.Identity(), close: f.Close}
+	s := &Slide{Identity: f.Identity(), Files: 1, close: f.Close}
 	s.Slide, err = slide.Open(f, s.Identity.Size)
 	if isSlideError(err) {
 		s.Slide, s.Err = nil, err

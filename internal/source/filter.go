@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// DefaultInclude lists the names of pyramidal TIFFs, in any case.
-var DefaultInclude = []string{"*.tif", "*.tiff", "*.ptif", "*.ptiff", "*.btf", "*.tf8", "*.svs"}
+// DefaultInclude lists the names of pyramidal TIFFs and DICOM files, in any case.
+var DefaultInclude = []string{"*.tif", "*.tiff", "*.ptif", "*.ptiff", "*.btf", "*.tf8", "*.svs", "*.dcm"}
 
 // unfinished are the suffixes that programs give to files while they copy them.
 var unfinished = []string{
@@ -74,12 +74,17 @@ func (f Filter) Directory(p string) bool {
 
 // Allows reports whether the filter selects the file at p and every directory on its way.
 func (f Filter) Allows(p string) bool {
+	return (!strings.Contains(p, "/") || f.Directories(path.Dir(p))) && f.File(p)
+}
+
+// Directories reports whether the filter selects the directory at p and every one on its way.
+func (f Filter) Directories(p string) bool {
 	for i := range len(p) {
 		if p[i] == '/' && !f.Directory(p[:i]) {
 			return false
 		}
 	}
-	return f.File(p)
+	return p == "" || f.Directory(p)
 }
 
 // hidden reports names that begin with a dot, such as temporary files of rsync and

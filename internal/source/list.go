@@ -61,6 +61,7 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 		w.Enter(dir, self.Dev)
 	}
 	var below []string
+	var mayBe []candidate // DICOM
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -74,7 +75,12 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 					below = append(below, e.Name())
 				}
 			} else if w.filter.File(p) {
-				w.list(fd, p, e)
+				id, ok := w.identify(fd, p, e)
+				if ok && mayBeDICOM(e.Name()) {
+					mayBe = append(mayBe, candidate{e.Name(), id})
+				} else if ok {
+					w.Item(Item{Path: w.prefix + p, Identity: id})
+				}
 			}
 		}
 		if err == io.EOF {
@@ -83,6 +89,16 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, self.Ino, err})
 			break
+		}
+	}
+	if len(mayBe) > 0 {
+		g, err := group(fd, mayBe)
+		if err != nil {
+			w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, self.Ino, err})
+		} else {
+			for _, i := range g.items(w.prefix, dir) {
+				w.Item(i)
+			}
 		}
 	}
 	for _, name := range below {
@@ -111,8 +127,9 @@ func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) err
 	return nil
 }
 
-// list reports the file at p, whose directory is open as fd.
-func (w *walker) list(fd int, p string, e fs.DirEntry) {
+// identify returns the identity of the file at p, whose directory is open as fd. Ok is false
+// for what is not a file, which is reported.
+func (w *walker) identify(fd int, p string, e fs.DirEntry) (id fsx.Identity, ok bool) {
 	if e.Type()&fs.ModeSymlink != 0 {
 		w.Links++
 	}
@@ -120,15 +137,13 @@ func (w *walker) list(fd int, p string, e fs.DirEntry) {
 		if w.Refused != nil {
 			w.Refused(inode(fd, e.Name()), special(e.Type()))
 		}
-		return
+		return id, false
 	}
 	id, err := fsx.StatIn(fd, e.Name())
-	switch {
-	case err == nil:
-		w.Item(Item{Path: w.prefix + p, Identity: id})
-	case !errors.Is(err, fs.ErrNotExist):
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.Unreadable = append(w.Unreadable, Unreadable{Path: w.prefix + p, Err: err})
 	}
+	return id, err == nil
 }
 
 // special describes an entry that is not a regular file.

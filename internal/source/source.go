@@ -3,8 +3,8 @@
 // a MongoDB database of SlideAtlas, and a folder that mongodump wrote of one. A [Pool]
 // opens the latter two.
 //
-// An item of a source is a set of objects with one identity: a file, or the document of an
-// image with its tiles. File names are patient data: the errors of this package contain
+// An item of a source is a set of objects with one identity: a file, the document of an
+// image with its tiles, or the DICOM files in one folder that are of one series. File names are patient data: the errors of this package contain
 // them only if they come from the system, and [fsx.WithoutPath] removes them.
 package source
 
@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/slideatlas"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -72,10 +73,10 @@ type Source interface {
 	Close() error
 }
 
-// Files is a [Source] whose items are files.
+// Files is a [Source] whose items are files, or series of them: see [catalog.IsSeries].
 type Files interface {
 	Source
-	// Open opens the item at path for random reads.
+	// Open opens the item at path for random reads, if it is a file.
 	Open(path string) (Object, error)
 }
 
@@ -88,10 +89,29 @@ type Slide struct {
 	// [*tiff.FormatError].
 	Err      error
 	Identity fsx.Identity // of the item when it was opened
-	Names    *Names       // nil for files
+	// Names are nil for files. Those of a series of DICOM files have only a name for File.
+	Names *Names
+	// DICOM has the attributes of a series; nil for other items.
+	DICOM *catalog.DICOM
+	Files int // that are open; 0 if the item is not in files
 
-	close func() error
+	close   func() error
+	current func() error
+	written func() bool
 }
+
+// Current reports whether the item is still the one that was opened: the error is [ErrChanged]
+// if it is not. Only the slides of files have to be asked: others report it when a tile is read,
+// and those of a series only if a file was written to that the tile is in.
+func (s *Slide) Current() error {
+	if s.current == nil {
+		return nil
+	}
+	return s.current()
+}
+
+// Written reports whether a read from a series has found that its file was written to.
+func (s *Slide) Written() bool { return s.written != nil && s.written() }
 
 // Close closes the slide.
 func (s *Slide) Close() error {

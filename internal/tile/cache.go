@@ -23,7 +23,7 @@ type handle struct {
 	slide    *slide.Slide
 	f        *os.File // nil if opened is set
 	fd       int
-	opened   *Opened // of a store that is not a folder
+	opened   *Opened // of a store that is not a folder, or a set of files
 	identity fsx.Identity
 	refs     atomic.Int64
 	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock
@@ -70,15 +70,26 @@ func (h *handle) close() {
 	}
 }
 
+// files is how many files the slide counts as.
+func (h *handle) files() int {
+	if h.opened != nil {
+		return max(h.opened.Files, 1)
+	}
+	return 1
+}
+
 // current reports whether the file is still the one whose tables were read. It checks
 // the open file at every call and the file at its path once per [PathCheck]. Other slides
-// report a change when a tile is read.
+// report a change when a tile is read; sets of files are also compared once per [PathCheck].
 func (h *handle) current(now int64) bool {
-	if h.opened != nil {
+	if h.opened == nil {
+		id, err := fsx.Identify(uintptr(h.fd))
+		if err != nil || id != h.identity {
+			return false
+		}
+	} else if !h.isSet() {
 		return true
-	}
-	id, err := fsx.Identify(uintptr(h.fd))
-	if err != nil || id != h.identity {
+	} else if h.opened.Written() {
 		return false
 	}
 	last := h.checked.Load()
@@ -94,6 +105,10 @@ func (h *handle) current(now int64) bool {
 func (h *handle) samePath() bool {
 	same := make(chan bool, 1)
 	go func() {
+		if h.isSet() {
+			same <- h.opened.Current() == nil
+			return
+		}
 		id, err := h.image.srv.statFile(h.image.path)
 		same <- err == nil && id == h.identity
 	}()
@@ -179,8 +194,11 @@ func (im *Image) openSlide() error {
 
 // open opens the slide.
 func (im *Image) open() (*handle, error) {
-	if im.File.Store.Kind != "" {
+	switch {
+	case im.File.Store.Kind != "":
 		return im.openOther(context.Background())
+	case im.File.Set:
+		return im.openSet(context.Background())
 	}
 	f, err := im.srv.openFile(im.path)
 	if err != nil {
@@ -276,13 +294,15 @@ func (c *cache) add(h *handle) {
 	for len(c.handles) > 1 {
 		var total int64
 		var oldest *handle
+		files := 0
 		for o := range c.handles {
 			total += o.slide.Bytes()
+			files += o.files()
 			if o != h && (oldest == nil || o.used.Load() < oldest.used.Load()) {
 				oldest = o
 			}
 		}
-		if len(c.handles) <= c.maxFiles && total <= c.maxBytes {
+		if files <= c.maxFiles && total <= c.maxBytes {
 			return
 		}
 		oldest.image.handle.CompareAndSwap(oldest, nil)
@@ -306,8 +326,9 @@ func (c *cache) remove(h *handle) {
 func (c *cache) stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{OpenFiles: len(c.handles), MaxFiles: c.maxFiles, MaxBytes: c.maxBytes, Opened: c.opened, Evicted: c.evicted}
+	s := Stats{MaxFiles: c.maxFiles, MaxBytes: c.maxBytes, Opened: c.opened, Evicted: c.evicted}
 	for h := range c.handles {
+		s.OpenFiles += h.files()
 		s.OpenBytes += h.slide.Bytes()
 	}
 	return s

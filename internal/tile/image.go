@@ -104,7 +104,7 @@ func (im *Image) tile(ctx context.Context, a *Address, match string) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
-	if p.stored && h.opened != nil {
+	if p.stored && h.opened != nil && !h.isSet() {
 		return im.tileOf(ctx, h, &p, a, match)
 	}
 	return im.tileAt(ctx, h, &p, a, match)

@@ -11,16 +11,46 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// An Opened is an open slide that is not a file of a folder, such as an image in a
-// database. Its tiles are JPEGs that are read one by one.
+// An Opened is an open slide that is not one file of a folder: an image in a database, whose
+// tiles are JPEGs that are read one by one, or a set of files.
 type Opened struct {
-	Slide    *slide.Slide // of [slide.New]
+	Slide    *slide.Slide // of [slide.New], unless Current is set
 	Identity fsx.Identity // of what was opened; compared with that of [File]
+	// Current compares the files of a set with those that were opened; nil unless the slide
+	// is one. Its error is [ErrChanged] if they differ. It is called at most once per
+	// [PathCheck].
+	Current func() error
+	// Written reports whether a read from the slide of a set has found that the file it read
+	// from was written to. Then it has failed.
+	Written func() bool
+	Files   int // of a set, all of which are open
 	// Explain, if not nil, returns the error of package tile for an error of reading a
 	// tile: [ErrUnreachable], [ErrChanged] or err itself.
 	Explain func(err error) error
 	// Close, if not nil, is called when no request reads from the slide any more.
 	Close func()
+}
+
+// isSet reports whether the slide is a set of files.
+func (h *handle) isSet() bool { return h.opened != nil && h.opened.Current != nil }
+
+// openSet opens a slide that is a set of files.
+func (im *Image) openSet(ctx context.Context) (*handle, error) {
+	if im.srv.o.Open == nil {
+		return nil, fmt.Errorf("%w: this server does not read sets of files", ErrUnreachable)
+	}
+	o, err := im.srv.o.Open(ctx, &im.File)
+	if err != nil {
+		im.changed(err)
+		return nil, asUnreadable(err)
+	}
+	h := &handle{slide: o.Slide, opened: &o, identity: o.Identity, image: im, number: handles.Add(1), tiles: newTileTable(o.Slide)}
+	if !o.Identity.Same(im.File.Identity) {
+		h.close()
+		im.changed(ErrChanged)
+		return nil, ErrChanged
+	}
+	return h, nil
 }
 
 // openOther opens the slide of a store that is not a folder.

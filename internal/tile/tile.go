@@ -73,7 +73,8 @@ type Store struct {
 type File struct {
 	ID       string // of the image
 	Store    *Store
-	Path     string // relative to Store.Root, or absolute; the path of an item in stores of other kinds
+	Path     string // relative to Store.Root, or absolute; the path of an item in stores of other kinds, and of a set
+	Set      bool   // its slide is a set of files, which [Options.Open] opens
 	Name     string // by which [Server.ImageByName] finds the image; "" for none
 	Revision string
 	Identity fsx.Identity // of the file that was inspected and found complete
@@ -148,7 +149,8 @@ type Options struct {
 	Convert func(ctx context.Context, key string, body []byte, t *icc.Table, lease Lease) ([]byte, error)
 	// Blank returns a JPEG of one colour.
 	Blank func(width, height int, c color.RGBA) ([]byte, error)
-	// Open opens a slide of a store that is not a folder of files; nil without such stores.
+	// Open opens a slide of a store that is not a folder of files, or one that is a set of
+	// files; nil without such slides.
 	// Its error is [ErrUnreachable], [ErrChanged] or [ErrBusy], or says why the slide cannot
 	// be read. It may take as long as a server does not answer.
 	Open func(ctx context.Context, f *File) (Opened, error)
@@ -360,7 +362,7 @@ func (s *Server) Subject(im *Image) *File {
 // Stats are figures for operators.
 type Stats struct {
 	Images    int   // in the server
-	OpenFiles int   // slides open now
+	OpenFiles int   // open now: each slide counts as one, or as its files if it is a set
 	OpenBytes int64 // memory of their tables
 	MaxFiles  int   // limit of OpenFiles
 	MaxBytes  int64 // limit of OpenBytes

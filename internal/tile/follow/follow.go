@@ -126,16 +126,16 @@ func (f *Follower) apply(im *catalog.Change) {
 		return
 	}
 	was, err := f.Tiles.Image(im.ID)
-	f.Tiles.Put(tile.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID, FormerStores: strings.Join(im.FormerStores, " ")})
+	f.Tiles.Put(tile.File{ID: im.ID, Store: s, Path: f.path(im), Set: catalog.IsSeries(im.Path), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID, FormerStores: strings.Join(im.FormerStores, " ")})
 	if f.Renamed != nil && err == nil && was.File.ExternalID != im.ExternalID {
 		f.Renamed(im.ID)
 	}
 }
 
 // path returns the path of an image's file: absolute for a managed store, as its files lie
-// in two directories.
+// in two directories. Sets of files are opened by their paths in the catalog.
 func (f *Follower) path(im *catalog.Change) string {
-	if st := f.places[im.StoreID]; st.Mode == catalog.Managed {
+	if st := f.places[im.StoreID]; st.Mode == catalog.Managed && !catalog.IsSeries(im.Path) {
 		return st.File(im.Path)
 	}
 	return im.Path
