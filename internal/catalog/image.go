@@ -132,13 +132,11 @@ type ColorProfile struct {
 	InTiles bool   `json:",omitempty"` // the tiles carry it themselves
 }
 
-// A DICOM has what the files of a DICOM series say about themselves. Attributes are patient
-// data.
+// A DICOM has the identifiers of a series of DICOM files, by which its image is found: see
+// [Images.ByStudy] and [Images.BySeries].
 type DICOM struct {
-	Study            string            `json:",omitempty"` // StudyInstanceUID
-	Series           string            `json:",omitempty"` // SeriesInstanceUID
-	FrameOfReference string            `json:",omitempty"` // FrameOfReferenceUID; "" if it has none
-	Attributes       map[string]string `json:",omitempty"` // of patient, study and specimen, by tags such as "00100010"
+	Study  string `json:",omitempty"` // StudyInstanceUID
+	Series string `json:",omitempty"` // SeriesInstanceUID
 }
 
 // A Level is one stored resolution of an image.

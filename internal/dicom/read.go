@@ -117,24 +117,26 @@ var deflated = []string{"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2
 //
 // The error is [ErrNotDICOM] for another kind of file; [ErrTruncated] for one that ends early;
 // an [*UnsupportedError] for big endian, deflated data sets and exceeded limits; a
-// [*FormatError] for a damaged file; and otherwise wraps the error of r.
+// [*FormatError] for a damaged file; and otherwise wraps the error of r. Except for the first,
+// what was read before the error is returned, too: its elements may not be in order.
 //
 // The format is that of PS3.10 section 7 and PS3.5 section 7.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	p := &parser{r: r, size: size}
-	if err := p.readMeta(); err != nil {
+	err := p.readMeta()
+	if err == nil {
+		err = p.checkSyntax()
+	}
+	if err == nil {
+		err = p.readData(p.file.DataOffset)
+	}
+	if err == nil {
+		err = p.checkPixels()
+	}
+	if errors.Is(err, ErrNotDICOM) {
 		return nil, err
 	}
-	if err := p.checkSyntax(); err != nil {
-		return nil, err
-	}
-	if err := p.readData(p.file.DataOffset); err != nil {
-		return nil, err
-	}
-	if err := p.checkPixels(); err != nil {
-		return nil, err
-	}
-	return &p.file, nil
+	return &p.file, err
 }
 
 // ReadMeta returns the file meta information, of any transfer syntax: size need not be that of

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/test/atlastest"
 	"github.com/slideatlas/ptiffstore/test/mongotest"
@@ -34,6 +37,13 @@ type world struct {
 	slide  func(t *testing.T, name string) // puts a slide
 	names  []string                        // names that are selected, sorted by path
 	others []string                        // names that are not
+	series bool                            // each item is several files
+}
+
+// files returns the source if its items are files.
+func (w *world) files() (Files, bool) {
+	f, ok := w.Source.(Files)
+	return f, ok && !w.series
 }
 
 // kinds creates an empty world of each kind of source. Its filter selects *.tiff and
@@ -43,6 +53,9 @@ var kinds = map[string]func(t *testing.T) *world{
 	"directory with a prefix": func(t *testing.T) *world {
 		return directoryWorld(t, t.TempDir(), "incoming/")
 	},
+	"series":               func(t *testing.T) *world { return seriesWorld(t, t.TempDir(), "") },
+	"series with a prefix": func(t *testing.T) *world { return seriesWorld(t, t.TempDir(), "incoming/") },
+
 	"database":   databaseWorld,
 	"dump":       func(t *testing.T) *world { return dumpWorld(t, false) },
 	"dump, gzip": func(t *testing.T) *world { return dumpWorld(t, true) },
@@ -76,6 +89,48 @@ func directoryWorld(t *testing.T, dir, prefix string) *world {
 			}
 		},
 	}
+}
+
+// seriesWorld returns the world of a directory in which each item is a DICOM series of two
+// files.
+func seriesWorld(t *testing.T, dir, prefix string) *world {
+	w := directoryWorld(t, dir, prefix)
+	d, err := OpenDirectory(dir, prefix, NewFilter([]string{"*.dcm"}, []string{"old"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	files := func(name string) []string {
+		name = strings.TrimPrefix(name, prefix)
+		if n := len(name) - len(".tiff"); strings.EqualFold(name[n:], ".tiff") {
+			name = name[:n] + ".dcm"
+		}
+		end := path.Ext(name)
+		return []string{filepath.Join(dir, strings.TrimSuffix(name, end)+" 1"+end), filepath.Join(dir, strings.TrimSuffix(name, end)+" 2"+end)}
+	}
+	w.Source, w.series = d, true
+	w.path = func(name string) string { return catalog.SeriesPath(path.Dir(name), dicom.UID(name)) }
+	slices.SortFunc(w.names, func(a, b string) int { return strings.Compare(w.path(a), w.path(b)) })
+	w.put = func(name string, data []byte) {
+		for i, f := range files(name) {
+			b := object(dicom.UID(name), dicom.UID(name, strconv.Itoa(i)), data)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(f), 0o755), os.WriteFile(f+".new", b, 0o644), os.Rename(f+".new", f)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.remove = func(name string) {
+		for _, f := range files(name) {
+			if err := os.Remove(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.slide = func(t *testing.T, name string) {
+		into := filepath.Dir(files(name)[0])
+		writeSeries(t, into, dicom.UID(name), 0)
+	}
+	return w
 }
 
 // An atlas is a database of SlideAtlas or the dump of one.
@@ -204,10 +259,14 @@ func testBelow(t *testing.T, w *world) {
 	if got := w.list(t, ListOptions{}); len(got) != 0 {
 		t.Errorf("an empty source lists %v", paths(got))
 	}
+	var want []string
 	for _, name := range w.names {
 		w.put(name, []byte("abc"))
+		if strings.HasPrefix(name, w.prefix+"b/") {
+			want = append(want, w.path(name))
+		}
 	}
-	if got, want := paths(w.list(t, ListOptions{Below: w.prefix + "b"})), w.names[2:]; !slices.Equal(got, want) {
+	if got := paths(w.list(t, ListOptions{Below: w.prefix + "b"})); !slices.Equal(got, want) {
 		t.Errorf("below b: %q, want %q", got, want)
 	}
 }
@@ -239,7 +298,7 @@ func testIdentity(t *testing.T, w *world) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		files, ok := w.Source.(Files)
+		files, ok := w.files()
 		if was, same := seen[id]; same && (ok || was != data) {
 			t.Errorf("%q has the identity of %q", data, was)
 		}
@@ -290,7 +349,7 @@ func testSlide(t *testing.T, w *world) {
 }
 
 func testRead(t *testing.T, w *world) {
-	files, ok := w.Source.(Files)
+	files, ok := w.files()
 	if !ok {
 		t.Skip("the items are not files")
 	}
@@ -315,7 +374,7 @@ func testRead(t *testing.T, w *world) {
 // testReplaced expects bytes of an open item never to be taken for those of the item
 // that replaced it.
 func testReplaced(t *testing.T, w *world) {
-	files, ok := w.Source.(Files)
+	files, ok := w.files()
 	if !ok {
 		t.Skip("the items are not files")
 	}
@@ -351,7 +410,7 @@ func testAbsent(t *testing.T, w *world) {
 		if s, err := w.Slide(t.Context(), path); !fsx.IsGone(err) {
 			t.Errorf("Slide(%q): %v, %v, want no such item", path, s, err)
 		}
-		if files, ok := w.Source.(Files); ok {
+		if files, ok := w.files(); ok {
 			if o, err := files.Open(path); !fsx.IsGone(err) {
 				t.Errorf("Open(%q): %v, %v, want no such item", path, o, err)
 			}

@@ -94,6 +94,9 @@ func (d *Directory) Readable(path string) bool {
 // the directory.
 func (d *Directory) Open(path string) (Object, error) {
 	if catalog.IsSeries(path) {
+		if _, err := d.identifySeries(path); err != nil {
+			return nil, err
+		}
 		return nil, errSeries
 	}
 	f, err := fsx.OpenIn(d.root, d.rel(path))

@@ -104,11 +104,13 @@ var headers headerCache
 type headerCache struct {
 	mu         sync.Mutex
 	newer, old map[fsx.Identity]header
-	series     map[fileKey]string // of the files that were instances, which may be being written
+	series     map[fileKey]string // of the files that were instances, which may be written again
 	opened     int                // files, since the start
 }
 
-type fileKey struct{ dev, ino uint64 }
+// A fileKey is a file in a folder, whatever its contents. (An inode number alone is soon that of
+// another file, after it was removed.)
+type fileKey struct{ dev, folder, ino uint64 }
 
 // find returns a remembered header.
 func (c *headerCache) find(id fsx.Identity) (header, bool) {
@@ -125,7 +127,7 @@ func (c *headerCache) find(id fsx.Identity) (header, bool) {
 }
 
 // put remembers a header.
-func (c *headerCache) put(id fsx.Identity, h header) {
+func (c *headerCache) put(folder uint64, id fsx.Identity, h header) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.add(id, h)
@@ -133,7 +135,7 @@ func (c *headerCache) put(id fsx.Identity, h header) {
 		if c.series == nil || len(c.series) >= maxHeaders {
 			c.series = map[fileKey]string{}
 		}
-		c.series[fileKey{id.Dev, id.Ino}] = h.series
+		c.series[fileKey{id.Dev, folder, id.Ino}] = h.series
 	}
 }
 
@@ -149,15 +151,15 @@ func (c *headerCache) add(id fsx.Identity, h header) {
 }
 
 // formerSeries returns the series of a file that is being written again, or "".
-func (c *headerCache) formerSeries(id fsx.Identity) string {
+func (c *headerCache) formerSeries(folder uint64, id fsx.Identity) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.series[fileKey{id.Dev, id.Ino}]
+	return c.series[fileKey{id.Dev, folder, id.Ino}]
 }
 
-// header returns the header of the file name in the open directory dir, which has the identity
-// id, and its present identity. The error is that of opening or reading the file.
-func (c *headerCache) header(dir int, name string, id fsx.Identity) (header, fsx.Identity, error) {
+// header returns the header of the file name in the open directory dir with the inode number
+// folder, and its present identity; id is the one that it had. The error is that of opening or reading the file.
+func (c *headerCache) header(dir int, folder uint64, name string, id fsx.Identity) (header, fsx.Identity, error) {
 	if h, ok := c.find(id); ok {
 		return h, id, nil
 	}
@@ -181,7 +183,7 @@ func (c *headerCache) header(dir int, name string, id fsx.Identity) (header, fsx
 		return h, id, err
 	}
 	if after == id {
-		c.put(id, h)
+		c.put(folder, id, h)
 	}
 	return h, after, nil
 }

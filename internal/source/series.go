@@ -135,9 +135,14 @@ type grouping struct {
 // that says nothing about a file: nothing is known about the folder then.
 func group(fd int, list []candidate) (*grouping, error) {
 	var g grouping
+	folder, err := fsx.Identify(uintptr(fd)) //nolint:gosec // a descriptor
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]*series{}
+	var pending []candidate
 	for _, c := range list {
-		h, id, err := headers.header(fd, c.name, c.id)
+		h, id, err := headers.header(fd, folder.Ino, c.name, c.id)
 		c.id = id
 		switch {
 		case fsx.IsGone(err):
@@ -148,28 +153,30 @@ func group(fd int, list []candidate) (*grouping, error) {
 		case err != nil:
 			return nil, err
 		}
-		uid := h.series
 		switch h.content {
-		case otherClass:
-			continue
-		case noHeader:
-			if uid = headers.formerSeries(id); uid == "" {
-				if !isNamedDICOM(c.name) || !recent(id) {
-					g.lone = append(g.lone, c)
-				}
-				continue
+		case instance:
+			s := found[h.series]
+			if s == nil {
+				s = &series{uid: h.series}
+				found[h.series] = s
+				g.series = append(g.series, s)
 			}
+			s.files = append(s.files, part{c, h.uid})
+		case noHeader:
+			pending = append(pending, c)
 		case notDICOM, badHeader:
 			g.lone = append(g.lone, c)
-			continue
+		case otherClass: // annotations lie beside slides
 		}
-		s := found[uid]
-		if s == nil {
-			s = &series{uid: uid}
-			found[uid] = s
-			g.series = append(g.series, s)
+	}
+	for _, c := range pending {
+		s := found[headers.formerSeries(folder.Ino, c.id)]
+		switch {
+		case s != nil: // the file is written again
+			s.files = append(s.files, part{candidate: c})
+		case !isNamedDICOM(c.name), !recent(c.id):
+			g.lone = append(g.lone, c)
 		}
-		s.files = append(s.files, part{c, h.uid})
 	}
 	slices.SortFunc(g.series, func(a, b *series) int { return cmp.Compare(a.uid, b.uid) })
 	for _, s := range g.series {
@@ -333,7 +340,7 @@ func (d *Directory) openSeries(p string) (*Slide, error) {
 	}
 	out.Slide, err = dicom.Open(parts)
 	if err == nil {
-		out.DICOM = describe(parts)
+		out.DICOM = &catalog.DICOM{Study: out.Properties["dicom.StudyInstanceUID"], Series: s.uid}
 		return out, nil
 	}
 	if isSlideError(err) || errors.Is(err, dicom.ErrTruncated) {
@@ -472,34 +479,6 @@ func (f *instanceFile) ReadAt(p []byte, off int64) (n int, err error) {
 func (d *Directory) readableSeries(p string) bool {
 	list, err := d.Members(p)
 	return err != nil || !slices.ContainsFunc(list, func(m Member) bool { return !d.Readable(m.Path) })
-}
-
-// patient are the attributes of a series that its image in the catalog has, besides its UIDs.
-var patient = []dicom.Tag{
-	dicom.SpecificCharacterSet, dicom.PatientName, dicom.PatientID, dicom.PatientBirthDate, dicom.PatientSex,
-	dicom.StudyDate, dicom.StudyTime, dicom.StudyID, dicom.AccessionNumber, dicom.ReferringPhysicianName,
-	dicom.SeriesNumber, dicom.ContainerIdentifier,
-}
-
-// describe reads what the catalog stores of a series: all of its files have the same values.
-func describe(parts []dicom.Part) *catalog.DICOM {
-	for _, p := range parts {
-		f, err := dicom.Read(p.R, p.Size)
-		if err != nil || f.Data.Text(dicom.StudyInstanceUID) == "" {
-			continue
-		}
-		d := &catalog.DICOM{
-			Study: f.Data.Text(dicom.StudyInstanceUID), Series: f.Data.Text(dicom.SeriesInstanceUID), FrameOfReference: f.Data.Text(dicom.FrameOfReferenceUID),
-			Attributes: map[string]string{},
-		}
-		for _, t := range patient {
-			if v := f.Data.Text(t); v != "" {
-				d.Attributes[t.String()] = v
-			}
-		}
-		return d
-	}
-	return nil
 }
 
 // errSeries reports that an item was to be opened as one file.
