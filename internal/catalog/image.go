@@ -192,6 +192,29 @@ func (ims *Images) ByFileName(ctx context.Context, store, name string) ([]Image,
 	return images, err
 }
 
+// ByStudy returns the images whose DICOM files have that StudyInstanceUID, those that were
+// added first first; at most 1,000. Deleted images are excluded. Check the permissions of the
+// caller before revealing whether there are any.
+func (ims *Images) ByStudy(ctx context.Context, study string) ([]Image, error) {
+	return ims.byDICOM(ctx, "study", study)
+}
+
+// BySeries returns the images whose DICOM files have that SeriesInstanceUID: several if the
+// series is in several folders. See [Images.ByStudy].
+func (ims *Images) BySeries(ctx context.Context, series string) ([]Image, error) {
+	return ims.byDICOM(ctx, "series", series)
+}
+
+// byDICOM returns the images whose column of the table dicom has a value.
+func (ims *Images) byDICOM(ctx context.Context, column, uid string) ([]Image, error) {
+	list, err := ims.records(ctx, ims.read, `i.n IN (SELECT image FROM dicom WHERE `+column+` = $1) AND i.shelf IN (1, 2, 3, 4, 5, 6, 7) ORDER BY i.n LIMIT 1000`, clean(uid))
+	images := make([]Image, len(list))
+	for i, r := range list {
+		images[i] = r.Image
+	}
+	return images, err
+}
+
 // A record is a row of images.
 type record struct {
 	Image

@@ -175,7 +175,7 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 		t.tally(r.store, r.shelf, r.Identity.Size, -1)
 		gone = append(gone, []any{r.n, r.ID, t.next()})
 	}
-	for _, of := range [][2]string{{"packed", "image"}, {"descriptions", "n"}, {"images", "n"}} {
+	for _, of := range [][2]string{{"packed", "image"}, {"dicom", "image"}, {"descriptions", "n"}, {"images", "n"}} {
 		if _, err := t.ExecContext(ctx, `DELETE FROM `+of[0]+` WHERE `+of[1]+` `+fmt.Sprintf(t.h.among, 1), t.h.list(numbers)); err != nil {
 			return wrap(err, of[0])
 		}
@@ -386,12 +386,13 @@ var (
 		"first_seen", "last_change", "verified_at", "missing_since", "hidden_at", "deleted_at", "created_at", "updated_at",
 	}}
 	descriptionsTable = table{"descriptions", []string{"n", "fields"}}
+	dicomTable        = table{"dicom", []string{"image", "study", "series"}}
 	changesTable      = table{"changes", []string{"n", "id", "seq"}}
 )
 
 // put writes records.
 func (t *tx) put(ctx context.Context, list []*pending) error {
-	var images, descriptions, changes [][]any
+	var images, descriptions, dicom, changes [][]any
 	for _, p := range list {
 		shelf := p.wantedShelf()
 		if shelf == 0 {
@@ -412,11 +413,21 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 		images = append(images, p.row())
 		descriptions = append(descriptions, []any{p.n, string(fields)})
 		changes = append(changes, []any{p.n, p.ID, p.Seq})
+		if p.DICOM != nil {
+			dicom = append(dicom, []any{p.n, clean(p.DICOM.Study), clean(p.DICOM.Series)})
+		} else if p.was != nil && p.was.DICOM != nil {
+			if _, err := t.ExecContext(ctx, `DELETE FROM dicom WHERE image = $1`, p.n); err != nil {
+				return wrap(err, "dicom")
+			}
+		}
 	}
 	if err := t.upsert(ctx, imagesTable, images); err != nil {
 		return err
 	}
 	if err := t.upsert(ctx, descriptionsTable, descriptions); err != nil {
+		return err
+	}
+	if err := t.upsert(ctx, dicomTable, dicom); err != nil {
 		return err
 	}
 	return t.upsert(ctx, changesTable, changes)
