@@ -56,10 +56,11 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/slidetest", "", ""},
 	{"test/picture", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
-	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
-	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
+	{"test/dicomtest", "slide internal/dicom test/slidetest", ""},
+	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/dicom internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/verify", "internal/fsx internal/catalog internal/source", "golang.org/x/sys"},
 	{"internal/lease", "internal/catalog", ""},
-	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/catalog internal/source", ""},
+	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
 	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
@@ -126,7 +127,7 @@ var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
+	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
 	"C":       "internal/codec internal/resample internal/jpeg2000",                                                       // with the tag native, linked statically
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -189,7 +190,7 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 
 // readSeriesLabel is readLabel for a series of files.
 func readSeriesLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
-	dir, err := OpenFolder(st, im.Path)
+	dir, err := source.OpenStore(st, im.Path)
 	if err != nil {
 		return "", errReplaced
 	}

@@ -2,10 +2,8 @@ package scan
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -18,16 +16,6 @@ func filterOf(st *catalog.Store) source.Filter {
 		return source.NewFilter(slices.Concat(source.DefaultInclude, flatImages), st.Exclude)
 	}
 	return source.NewFilter(st.Include, st.Exclude)
-}
-
-// OpenFolder opens the folder of a store that has the image at a path. Paths of its items are
-// those of images.
-func OpenFolder(st *catalog.Store, path string) (*source.Directory, error) {
-	base, prefix := st.Root, ""
-	if st.Mode == catalog.Managed && strings.HasPrefix(path, managed.Incoming) {
-		base, prefix = managed.IncomingOf(st), managed.Incoming
-	}
-	return source.OpenDirectory(base, prefix, filterOf(st))
 }
 
 // Converts reports whether flat images that arrive in a store are converted to pyramids.

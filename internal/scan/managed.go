@@ -232,6 +232,7 @@ func (p managedScan) dispatch(ctx context.Context, at string, e mirror.Entry) {
 	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
 	switch {
 	case e.Deleted || !arrived && !begun:
+	case catalog.IsSeries(at): // it stays where it arrived
 	case e.State == catalog.Available:
 		p.startImport(ctx, e.Image, begun)
 	case (e.State == catalog.Broken || e.State == catalog.Unsupported) && arrived && e.ID.CTime != 0: // without a ctime it could not be read

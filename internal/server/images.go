@@ -9,7 +9,6 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -56,7 +55,7 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 
 // openSet opens a slide of several files.
 func openSet(ctx context.Context, st *catalog.Store, path string) (tile.Opened, error) {
-	dir, err := scan.OpenFolder(st, path)
+	dir, err := source.OpenStore(st, path)
 	if err != nil {
 		return tile.Opened{}, fmt.Errorf("%w: %w", tile.ErrUnreachable, fsx.WithoutPath(err))
 	}

@@ -41,6 +41,17 @@ func OpenDirectory(path, prefix string, filter Filter) (*Directory, error) {
 	return d, nil
 }
 
+// OpenStore opens the folder of a store that has the image at a path: for paths that begin
+// with "incoming/" the incoming folder of a managed store, and otherwise the store's own. Paths
+// of its items are those of images.
+func OpenStore(st *catalog.Store, path string) (*Directory, error) {
+	base, prefix := st.Root, ""
+	if st.Mode == catalog.Managed && strings.HasPrefix(path, "incoming/") {
+		base, prefix = st.File("incoming/"), "incoming/"
+	}
+	return OpenDirectory(base, prefix, NewFilter(st.Include, st.Exclude))
+}
+
 // In returns the directory of an open root, which the caller closes.
 func In(root *os.Root) *Directory { return &Directory{path: root.Name(), root: root} }
 
@@ -110,6 +121,10 @@ func (d *Directory) Open(path string) (Object, error) {
 	}
 	return &file{f, id}, nil
 }
+
+// OpenFile opens a file of the directory, which may be one of a series. No path or symbolic
+// link leads out of the directory.
+func (d *Directory) OpenFile(path string) (*os.File, error) { return fsx.OpenIn(d.root, d.rel(path)) }
 
 // Slide opens the item at path as a slide.
 func (d *Directory) Slide(_ context.Context, path string) (*Slide, error) {

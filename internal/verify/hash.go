@@ -42,6 +42,29 @@ func Hash(ctx context.Context, f *os.File, o Options) (digest string, err error)
 	return hash(ctx, f, newPacer(o.Rate), o.Progress)
 }
 
+// HashSeries returns the digest of a set of files: the SHA-256 of their digests in hexadecimal,
+// a line each. Open opens the file at a number below n. Errors are those of [Hash] and open.
+func HashSeries(ctx context.Context, n int, open func(i int) (*os.File, error), o Options) (digest string, err error) {
+	return hashSeries(ctx, n, open, newPacer(o.Rate), o.Progress)
+}
+
+func hashSeries(ctx context.Context, n int, open func(i int) (*os.File, error), p *pacer, progress func(done, total int64)) (string, error) {
+	all := sha256.New()
+	for i := range n {
+		f, err := open(i)
+		if err != nil {
+			return "", err
+		}
+		digest, err := hash(ctx, f, p, progress)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(all, digest)
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
+}
+
 func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total int64)) (string, error) {
 	before, err := fsx.IdentifyFile(f)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // DefaultRate is the read limit in bytes per second for a store without its own: half
@@ -227,6 +228,9 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 // read returns the digest of an image's file, and whether the file is the cataloged
 // one. A file with another size or mtime was written to, which is left to the scanner.
 func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
+	if catalog.IsSeries(e.Path) {
+		return r.readSeries(ctx, e, progress)
+	}
 	f, err := fsx.Open(r.store.File(e.Path))
 	if err != nil {
 		return "", false, err
@@ -248,6 +252,44 @@ func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, to
 		}
 	})
 	return digest, id.Same(e.Identity), err
+}
+
+// readSeries is read for a series of files.
+func (r *run) readSeries(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
+	d, err := source.OpenStore(r.store, e.Path)
+	if err != nil {
+		return "", false, err
+	}
+	defer d.Close()
+	id, err := d.Identify(e.Path)
+	if err != nil {
+		return "", false, err
+	}
+	if id.Size != e.Identity.Size || id.MTime != e.Identity.MTime {
+		return "", false, errWritten
+	}
+	files, err := d.Members(e.Path)
+	if err != nil {
+		return "", false, err
+	}
+	var before, last int64 // bytes of earlier files, and of this one
+	digest, err = hashSeries(ctx, len(files), func(i int) (*os.File, error) {
+		before, last = before+last, 0
+		return d.OpenFile(files[i].Path)
+	}, r.pacer, func(done, _ int64) {
+		r.result.Bytes += done - last
+		last = done
+		if progress != nil {
+			progress(before+done, id.Size)
+		}
+	})
+	if err != nil {
+		return "", false, err
+	}
+	if after, err := d.Identify(e.Path); err != nil || after != id {
+		return "", false, ErrChanged
+	}
+	return digest, id.Same(e.Identity), nil
 }
 
 var errWritten = errors.New("the file was written since it was last inspected: sync the store, and verify it again")
