@@ -104,7 +104,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
+		"internal/taskhandler", "tiff slide internal/dicom internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
 		"internal/server", "internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +

@@ -18,6 +18,7 @@ type workerFlags struct {
 	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
 	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
 	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Run tasks of this queue, N at once; can be repeated. Default: default=4, and the queue of this host."`
+	Exports  string        `key:"export_folder" name:"export-folder" type:"path" placeholder:"FOLDER" help:"Folder into which tasks export images, each into a folder of its own. Without it, tasks export nothing."`
 }
 
 // host returns the name of this host.
@@ -113,7 +114,7 @@ func (w *workerFlags) apply(o *server.Options, work bool) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	o.Host, o.TimeZone = w.host(), w.TimeZone
+	o.Host, o.TimeZone, o.Exports = w.host(), w.TimeZone, w.Exports
 	if work {
 		o.Queues, _ = w.queues() // checked above
 	}

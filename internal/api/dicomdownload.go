@@ -14,6 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -224,4 +225,33 @@ func (a downloadAPI) routes() []route {
 		op.Responses[status] = problemAnswer(text)
 	}
 	return []route{{path: downloadPath, handle: a.series, op: op}}
+}
+
+// checkExport checks that the caller may export an image, with its label if that is asked for, and
+// records it in the audit log.
+func (a taskAPI) checkExport(ctx context.Context, args task.Args) error {
+	if args.Store == "" || args.Image == "" {
+		return invalid(errors.New("args.image: name the store and the image to export"))
+	}
+	if args.Labels && args.Deidentify {
+		return invalid(errors.New("args.labels: a de-identified series has no label"))
+	}
+	detail := "DICOM, by a task"
+	switch {
+	case args.Deidentify:
+		detail = "DICOM, de-identified, by a task"
+	case args.Labels:
+		s, err := a.Catalog.Stores.Get(ctx, args.Store)
+		if err != nil {
+			return a.failed(ctx, err)
+		}
+		if err := a.require(ctx, labelScope(s.HideLabels), args.Store); err != nil {
+			return err
+		}
+		detail = "DICOM with label and macro, by a task"
+	}
+	if err := a.record(ctx, account.Event{Act: exportImage, Object: args.Image, Allowed: true, Detail: detail}); err != nil {
+		return a.failed(ctx, err)
+	}
+	return nil
 }

@@ -65,7 +65,7 @@ const tasksRoute, taskRoute = "/api/v1/tasks", "/api/v1/tasks/{task}"
 const (
 	noTasks     = "The database is unreachable; or this server runs no tasks."
 	noSuchTask  = "No such task, or it ended more than a week ago."
-	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image or pack_image"
+	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image or export_dicom"
 )
 
 func (a taskAPI) register(h huma.API) {
@@ -145,9 +145,9 @@ func (a taskAPI) get(ctx context.Context, in *taskPath) (*taskOutput, error) {
 
 type submitInput struct {
 	Body struct {
-		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image or pack_image."`
+		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image or export_dicom."`
 		Queue string     `json:"queue,omitempty" doc:"Queue; by default that of the store in args, else default. Up to 64 lower-case letters and digits, with single hyphens or underscores between them."`
-		Args  taskObject `json:"args,omitempty" doc:"Arguments of the kind: store; image for kinds that handle images; dry_run and confirm for syncs and pack_image; into, the managed store that images are moved into, and damaged_as_background for pack_image. Use ids, never file names: they are visible to everyone. Unknown keys are refused."`
+		Args  taskObject `json:"args,omitempty" doc:"Arguments of the kind: store; image for kinds that handle images; dry_run and confirm for syncs and pack_image; into, the managed store that images are moved into, and damaged_as_background for pack_image; labels, deidentify and sparse for export_dicom. Use ids, never file names: they are visible to everyone. Unknown keys are refused."`
 	}
 }
 
@@ -203,6 +203,11 @@ func (a taskAPI) submit(ctx context.Context, in *submitInput) (*taskOutput, erro
 	}
 	if err := a.checkImage(ctx, args); err != nil {
 		return nil, err
+	}
+	if s.Kind == task.ExportDICOM {
+		if err := a.checkExport(ctx, args); err != nil {
+			return nil, err
+		}
 	}
 	if s.Kind == task.PackImage {
 		if err := a.checkPack(ctx, &s); err != nil {

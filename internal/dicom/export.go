@@ -22,6 +22,13 @@ const SiteKey = "dicom"
 //
 // The error is that of [Instance.AppendFrame] or of the files. Files written before stay.
 func (d *Series) Export(ctx context.Context, dir string, progress func(done, total int)) error {
+	read := func(in *Instance, dst []byte, n int) ([]byte, error) { return in.AppendFrame(dst, n) }
+	return d.ExportFrom(ctx, dir, read, progress)
+}
+
+// ExportFrom is [Series.Export] with a function that appends a frame of an instance to dst, such
+// as [Instance.AppendFrameOf] with a slide that is open now.
+func (d *Series) ExportFrom(ctx context.Context, dir string, read func(in *Instance, dst []byte, n int) ([]byte, error), progress func(done, total int)) error {
 	total, done := 0, 0
 	for _, in := range d.Instances {
 		total += in.Frames()
@@ -38,7 +45,7 @@ func (d *Series) Export(ctx context.Context, dir string, progress func(done, tot
 			}
 			return ctx.Err()
 		}
-		if err := in.export(ctx, filepath.Join(dir, in.UID+".dcm"), tick); err != nil {
+		if err := in.export(ctx, filepath.Join(dir, in.UID+".dcm"), func(dst []byte, n int) ([]byte, error) { return read(in, dst, n) }, tick); err != nil {
 			return err
 		}
 		done = before + in.Frames()
@@ -47,8 +54,8 @@ func (d *Series) Export(ctx context.Context, dir string, progress func(done, tot
 }
 
 // export writes the file of an instance, unless it is there.
-func (in *Instance) export(ctx context.Context, path string, tick func() error) error {
-	f, err := in.NewLayout(ctx, in.AppendFrame)
+func (in *Instance) export(ctx context.Context, path string, read FrameReader, tick func() error) error {
+	f, err := in.NewLayout(ctx, read)
 	if err != nil {
 		return err
 	}
@@ -57,10 +64,10 @@ func (in *Instance) export(ctx context.Context, path string, tick func() error) 
 		return err
 	}
 	err = fsx.CreateNew(path, 0o666, func(file *os.File) error {
-		if err := f.WriteTo(file, in.AppendFrame, tick); err != nil {
+		if err := f.WriteTo(file, read, tick); err != nil {
 			return err
 		}
-		return f.verify(file, in.AppendFrame)
+		return f.verify(file, read)
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)

@@ -64,6 +64,8 @@ type Options struct {
 	// StoreRoots are the folders, beside DataDir and Folders, in which stores may be
 	// added over HTTP.
 	StoreRoots []string
+	// Exports is the folder for exported images; "" for none.
+	Exports string
 	// Queues are the queues to serve, and how many tasks of each run at once. If empty, other
 	// processes scan stores and run tasks.
 	Queues   map[string]int

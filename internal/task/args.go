@@ -27,6 +27,10 @@ type Args struct {
 	Confirm bool   `json:"confirm,omitempty"`
 	Into    string `json:"into,omitempty"`                  // id of the store that images are moved into
 	Damaged bool   `json:"damaged_as_background,omitempty"` // write background in place of damaged tiles
+
+	Labels     bool `json:"labels,omitempty"`     // export label and macro, too
+	Deidentify bool `json:"deidentify,omitempty"` // export nothing that identifies the patient
+	Sparse     bool `json:"sparse,omitempty"`     // export without tiles that the scanner skipped
 }
 
 // The arguments of each kind.
@@ -42,6 +46,13 @@ type (
 	imageArgs struct {
 		Store string `json:"store"`
 		Image string `json:"image"`
+	}
+	exportArgs struct {
+		Store      string `json:"store"`
+		Image      string `json:"image"`
+		Labels     bool   `json:"labels"`
+		Deidentify bool   `json:"deidentify"`
+		Sparse     bool   `json:"sparse"`
 	}
 	packArgs struct {
 		Store   string `json:"store"`
@@ -75,6 +86,10 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 		var v packArgs
 		err = strictjson.Unmarshal(raw, &v)
 		a = Args{Store: v.Store, Image: v.Image, Into: v.Into, DryRun: v.DryRun, Confirm: v.Confirm, Damaged: v.Damaged}
+	case ExportDICOM:
+		var v exportArgs
+		err = strictjson.Unmarshal(raw, &v)
+		a = Args{Store: v.Store, Image: v.Image, Labels: v.Labels, Deidentify: v.Deidentify, Sparse: v.Sparse}
 	default:
 		var v storeArgs
 		err = strictjson.Unmarshal(raw, &v)

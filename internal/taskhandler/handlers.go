@@ -31,6 +31,8 @@ type Handlers struct {
 	Decode   *render.Budget // memory of conversions
 	Reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 
+	Exports string // folder for exports; "" if there are none
+
 	// Wider returns why images would be visible to more people in another store, each as a
 	// clause; nothing if they would not.
 	Wider func(ctx context.Context, from, to *catalog.Store) ([]string, error)
@@ -50,6 +52,7 @@ func (h *Handlers) Kinds() []task.Kind {
 		h.kind(task.MakePreviews, 2, h.previews),
 		h.kind(task.ConvertImage, convertAttempts, h.convertImage),
 		h.kind(task.PackImage, 10, h.packImages),
+		h.kind(task.ExportDICOM, 5, h.exportDICOM),
 	}
 }
 

@@ -17,7 +17,7 @@ func logStart(t *task.Task, a task.Args) {
 	what := map[string]string{
 		task.SyncStore: "scanning the store", task.ResyncStore: "scanning the store, inspecting each file again", task.VerifyStore: "reading the files again",
 		task.ImportFile: "importing", task.HashImage: "computing digests", task.ReadBarcode: "reading barcodes",
-		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid", task.PackImage: "packing",
+		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid", task.PackImage: "packing", task.ExportDICOM: "exporting as DICOM",
 	}[t.Kind]
 	if a.DryRun {
 		what += "; dry run: nothing will be changed"
@@ -55,6 +55,8 @@ func summary(result any) string {
 	case verify.Result:
 		return fmt.Sprintf("read %s, %s bytes: %s without damage, %s of them with a new digest, %s damaged, %s unreadable",
 			plural(r.Checked+len(r.Damaged)+len(r.Unreadable), "file"), thousands(int(r.Bytes)), thousands(r.Checked), thousands(r.Hashed), thousands(len(r.Damaged)), thousands(len(r.Unreadable)))
+	case Exported:
+		return fmt.Sprintf("wrote %s", plural(r.Instances, "file"))
 	case tally:
 		return fmt.Sprintf("done with %s, %s failed", plural(r.Count, "image"), thousands(len(r.Failed)))
 	case Packed:
