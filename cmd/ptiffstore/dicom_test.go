@@ -70,3 +70,13 @@ func TestDICOMExport(t *testing.T) {
 		t.Errorf("an unknown image: %v", r)
 	}
 }
+
+// TestInspectDICOM checks what is said of slides that are shown as DICOM, and of others.
+func TestInspectDICOM(t *testing.T) {
+	t.Parallel()
+	for f, want := range map[*slideFile]string{philips: "level 0: ", deflated: "not shown: "} {
+		if r := command(t, "inspect", "--dicom", f.file(t)); r.code != exitOK || !strings.HasPrefix(r.out, want) {
+			t.Errorf("%v, want %q", r, want)
+		}
+	}
+}

@@ -2,19 +2,22 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 type inspectCmd struct {
-	File string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
-	JSON bool   `help:"Print JSON."`
+	File  string `arg:"" help:"Slide file, or a folder or file of a DICOM series."`
+	DICOM bool   `name:"dicom" help:"Say what of the slide DICOMweb and exports show, and why not the rest."`
+	JSON  bool   `help:"Print JSON."`
 }
 
 func (*inspectCmd) Help() string {
@@ -57,6 +60,9 @@ func (c *inspectCmd) Run(std streams) error {
 		return err
 	}
 	defer f.Close()
+	if c.DICOM {
+		return c.dicom(std, s)
+	}
 	r := report(s, f.size)
 	p, err := profile.Read(s)
 	if err != nil {
@@ -162,4 +168,50 @@ func orUnknown[T any](v *T) string {
 		return "unknown"
 	}
 	return fmt.Sprint(*v)
+}
+
+// An inspectDICOM says what of a slide can be seen as DICOM.
+type inspectDICOM struct {
+	Shown     bool     `json:"shown"`
+	Reason    *string  `json:"reason"` // why not
+	Instances []string `json:"instances"`
+	LeftOut   []string `json:"left_out"`
+}
+
+// dicom prints what of a slide can be seen as DICOM.
+func (c *inspectCmd) dicom(std streams, s *slide.Slide) error {
+	r := inspectDICOM{Instances: []string{}, LeftOut: []string{}}
+	d, err := dicom.NewSeries(s, dicom.Options{ID: "inspected", Patient: &dicom.Patient{Label: true, Macro: true}})
+	switch {
+	case errors.Is(err, dicom.ErrNoSpacing), errors.Is(err, dicom.ErrNotBaseline):
+		r.Reason = known(err.Error())
+	case err != nil:
+		return fileError(c.File, err)
+	default:
+		r.Shown = true
+		for _, in := range d.Instances {
+			name := in.Kind
+			if name == "" {
+				name = fmt.Sprintf("level %d", in.Level)
+			}
+			r.Instances = append(r.Instances, fmt.Sprintf("%s: %d frames, %s", name, in.Frames(), in.Attributes.Text(dicom.PhotometricInterpretation)))
+		}
+		for _, err := range d.LeftOut {
+			r.LeftOut = append(r.LeftOut, err.Error())
+		}
+	}
+	if c.JSON {
+		return printJSON(std, &r)
+	}
+	if !r.Shown {
+		fmt.Fprintf(std.out, "not shown: %s\n", *r.Reason)
+		return nil
+	}
+	for _, line := range r.Instances {
+		fmt.Fprintln(std.out, line)
+	}
+	for _, line := range r.LeftOut {
+		fmt.Fprintf(std.out, "left out: %s\n", line)
+	}
+	return nil
 }

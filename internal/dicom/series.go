@@ -53,6 +53,7 @@ type Patient struct {
 type Series struct {
 	StudyUID, UID string
 	Instances     []*Instance // the levels, largest first; then macro and label
+	LeftOut       []error     // why smaller levels are left out; each error names its level
 
 	slide    *slide.Slide
 	icc      []byte // the colour profile; nil without a usable one
@@ -99,6 +100,7 @@ func NewSeries(s *slide.Slide, o Options) (*Series, error) {
 	for i := range s.Levels {
 		switch err := d.addLevel(i); {
 		case errors.Is(err, ErrNotBaseline) && i > 0:
+			d.LeftOut = append(d.LeftOut, err)
 		case err != nil:
 			return nil, err
 		}
