@@ -168,9 +168,7 @@ func (a colorAPI) lut(w http.ResponseWriter, r *http.Request) error {
 	case p.Err() != nil:
 		return explained(p.Err())
 	case p.SRGB:
-		w.Header().Set("Cache-Control", "private, max-age=60")
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return a.nothing(w, r)
 	}
 	name, zipped := "lut1", acceptsGzip(r)
 	if zipped {
@@ -184,6 +182,18 @@ func (a colorAPI) lut(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.Table().Bytes(), nil
 	})
+}
+
+// nothing answers that there is nothing to convert. Caches may keep that as long as a table.
+func (a colorAPI) nothing(w http.ResponseWriter, r *http.Request) error {
+	im, private, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
+	if err != nil {
+		return explained(err)
+	}
+	answer := tile.Answer{Immutable: r.URL.Query().Get("v") != "", Public: im.File.Store.Public && !private}
+	w.Header().Set("Cache-Control", answer.CacheControl())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // acceptsGzip reports whether the client accepts answers compressed with gzip.

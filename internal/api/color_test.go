@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/png"
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,23 @@ func (st *site) colored() (ids map[string]string) {
 		st.write(synth.Generic{Seed: 5, Width: 500, Height: 400, TileW: 128, TileH: 128, ICC: p}, "slides/"+name+".tiff")
 	}
 	return st.slides(nil)
+}
+
+// A table of colours that are sRGB is empty, and cached like other tables.
+func TestNoTable(t *testing.T) {
+	profile, err := os.ReadFile("/usr/share/color/icc/sRGB.icc")
+	if err != nil {
+		t.Skip("no profile of sRGB (Debian: icc-profiles-free)")
+	}
+	st := newSite(t)
+	st.write(synth.Generic{Width: 50, Height: 40, ICC: profile}, "slides/a.tiff")
+	at := "/api/v1/images/" + st.slides(nil)["a.tiff"]
+	rev := st.object("GET", at, "", 200)["revision"].(string)
+	for query, want := range map[string]string{"": "private, max-age=60", "?v=" + rev: "private, max-age=31536000, immutable"} {
+		if a := st.get(at + "/icc/lut" + query); a.status != 204 || a.header.Get("Cache-Control") != want {
+			t.Errorf("lut%s: %d %v, want 204 and %s", query, a.status, a.header, want)
+		}
+	}
 }
 
 // TestProfileRoutes requests profiles, tables, and what the record of an image says about them.

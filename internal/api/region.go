@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,7 +90,12 @@ func regionRefused(err error) error {
 	if errors.Is(err, region.ErrTooLarge) {
 		status = http.StatusRequestEntityTooLarge
 	}
-	return &httperr.Error{Status: status, Detail: sentence(err)}
+	detail := sentence(err)
+	name := strings.IndexFunc(detail, func(c rune) bool { return c < 'A' || c > 'z' || c > 'Z' && c < 'a' })
+	if text := err.Error(); name > 0 && slices.Contains(region.Keys, text[:name]) {
+		detail = text[:1] + detail[1:] // names of parameters have no capitals
+	}
+	return &httperr.Error{Status: status, Detail: detail}
 }
 
 // regionImage describes a slide for package region.

@@ -229,7 +229,7 @@ func TestRegionRefused(t *testing.T) {
 	}{
 		"x=NaN":                              {400, "not a number"},
 		"w=Inf&h=1":                          {400, "not a number"},
-		"w=0":                                {400, "above 0"},
+		"w=0":                                {400, `"w=\"0\" must`},
 		"w=1e9&h=1e9":                        {400, "out of range"},
 		"w=1e8&h=1e8":                        {413, "16384"},
 		"width=16385":                        {413, "16384"},

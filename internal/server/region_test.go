@@ -210,3 +210,30 @@ func TestRegionOfReplacedFile(t *testing.T) {
 		s.gone()
 	})
 }
+
+// The largest results are sent with the memory of a few bands: raw ones have 805 MB.
+func TestLargestRegionMemory(t *testing.T) {
+	if os.Getenv("PTIFFSTORE_LONG") == "" {
+		t.Skip("set PTIFFSTORE_LONG=1: it takes a minute")
+	}
+	const most = 400 << 20
+	regionServers(t, time.Minute, func(t *testing.T, s *regionServer) {
+		for _, format := range []string{"raw", "png", "jpeg"} {
+			_, resp := s.begin("/region?w=16384&h=16384&format=" + format)
+			for {
+				_, err := io.CopyN(io.Discard, resp.Body, 32<<20)
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				if m.HeapInuse > most {
+					t.Fatalf("%s: %d MB of memory, want at most %d", format, m.HeapInuse>>20, most>>20)
+				}
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", format, err)
+				}
+			}
+		}
+	})
+}
