@@ -44,6 +44,9 @@ func (s *Store) Import(ctx context.Context, image string, progress func(done, to
 	if digest := DigestIn(im.Path); digest != "" && im.State != catalog.Missing {
 		return Imported{Image: im.ID, Digest: digest}, nil
 	}
+	if catalog.IsSeries(im.Path) {
+		return Imported{}, fmt.Errorf("%w: series of DICOM files stay in the incoming folder", ErrNotReady)
+	}
 	if im.State != catalog.Available || !strings.HasPrefix(im.Path, Incoming) && !strings.HasPrefix(im.Path, Staging) {
 		return Imported{}, fmt.Errorf("%w: it is %s", ErrNotReady, im.State)
 	}
