@@ -15,6 +15,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/mongodb"
+	"github.com/slideatlas/ptiffstore/internal/slideatlas"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -39,11 +40,6 @@ type database struct {
 	Root       string `json:"root_path,omitempty" doc:"Folder of a store of files. Absent unless the caller is an admin."`
 	HostName   string `json:"host_name,omitempty" doc:"Host that has the files. Absent unless the caller is an admin."`
 }
-
-const (
-	mongoClass = "ImageStore.MultipleDatabaseImageStore.MongoImageStore"
-	tiffClass  = "ImageStore.MultipleDatabaseImageStore.PtiffImageStore"
-)
 
 // hosts is a host, or a list of several.
 type hosts []string
@@ -236,7 +232,7 @@ func (a databaseAPI) document(ctx context.Context, store string) (*database, err
 
 // newDatabase returns the document of a store, with the places of its images for admins.
 func newDatabase(s *catalog.Store, admin bool) *database {
-	d := &database{ID: s.ID, Class: tiffClass, Label: s.Label, Copyright: s.Copyright, LastSync: slideatlasTime(time.Time{})}
+	d := &database{ID: s.ID, Class: slideatlas.TIFFClass, Label: s.Label, Copyright: s.Copyright, LastSync: slideatlasTime(time.Time{})}
 	if s.ExternalID != "" {
 		d.ID = s.ExternalID
 	}
@@ -244,7 +240,7 @@ func newDatabase(s *catalog.Store, admin bool) *database {
 		d.LastSync = slideatlasTime(*s.LastSync)
 	}
 	if s.Kind != catalog.Directory {
-		d.Class = mongoClass
+		d.Class = slideatlas.MongoDBClass
 	}
 	if !admin {
 		return d
@@ -336,7 +332,7 @@ func (d *database) fields(s *catalog.Store) storeFields {
 	setting(&f.Copyright, was.Copyright, d.Copyright)
 	setting(&f.Host, was.HostName, d.HostName)
 	switch {
-	case d.Class == tiffClass:
+	case d.Class == slideatlas.TIFFClass:
 		setting(&f.Root, was.Root, d.Root)
 	case s != nil && s.Kind == catalog.Dump:
 		if d.Root != was.Root {
@@ -353,11 +349,11 @@ func (a databaseAPI) insert(ctx context.Context, in *insertDatabaseInput) (*one[
 	if r.Insert == nil || r.Modify != nil || bool(r.Sync) || bool(r.Re) {
 		return nil, invalid(errors.New("the body has insert and nothing else; modify and sync need the id of a store in the address"))
 	}
-	d := &database{Class: mongoClass}
+	d := &database{Class: slideatlas.MongoDBClass}
 	if class := r.Insert.Class; class != nil {
 		switch name := (*class)[strings.LastIndexByte(*class, '.')+1:]; name {
 		case "PtiffImageStore", "PtiffTileStore":
-			d.Class = tiffClass
+			d.Class = slideatlas.TIFFClass
 		case "MongoImageStore", "Database":
 		default:
 			return nil, invalid(errors.New("_cls: MongoImageStore or PtiffImageStore"))
@@ -370,7 +366,7 @@ func (a databaseAPI) insert(ctx context.Context, in *insertDatabaseInput) (*one[
 	if err := r.Insert.change(d); err != nil {
 		return nil, err
 	}
-	if d.Class == mongoClass && (len(d.Host) == 0 || d.Database == "") {
+	if d.Class == slideatlas.MongoDBClass && (len(d.Host) == 0 || d.Database == "") {
 		return nil, invalid(errors.New("host and dbname: a store in MongoDB needs both"))
 	}
 	out, err := storeAPI(a).add(ctx, &addStoreInput{Body: d.fields(nil)})

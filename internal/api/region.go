@@ -70,7 +70,7 @@ func (a regionAPI) region(w http.ResponseWriter, r *http.Request) error {
 	f := &im.File
 	back := f.Store.Background
 	answer := tile.Answer{
-		ETag:      fmt.Sprintf(`"%s-region-%v-%s-%d-%s-%02x%02x%02x"`, f.Revision, plan, req.Format, req.Quality, req.Colour, back.R, back.G, back.B),
+		ETag:      fmt.Sprintf(`"%s-region-%v-%s-%d-%s-%02x%02x%02x"`, f.Revision, plan, req.Format, req.Quality, req.Color, back.R, back.G, back.B),
 		Immutable: v != "", Public: f.Store.Public && !private,
 	}
 	d := &drawing{renderer: a.Renderer, image: im, bands: region.NewBands(plan, false, 0), format: req.Format, quality: req.Quality, colours: color}

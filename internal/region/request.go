@@ -56,14 +56,14 @@ const (
 	Clip       Fill = "clip"       // the region is cut at the edges of the image
 )
 
-// A Colour is what is done with the colour profile of the slide.
-type Colour string
+// A Color is what is done with the colour profile of the slide.
+type Color string
 
 // The colours.
 const (
-	AsStored Colour = "none"  // samples as they are stored
-	SRGB     Colour = "srgb"  // converted
-	Embed    Colour = "embed" // samples as they are stored, and the profile beside them
+	AsStored Color = "none"  // samples as they are stored
+	SRGB     Color = "srgb"  // converted
+	Embed    Color = "embed" // samples as they are stored, and the profile beside them
 )
 
 // A Request is a parsed query. Values that are absent are zero, unless a comment says
@@ -79,7 +79,7 @@ type Request struct {
 	Format        Format  // JPEG if absent
 	Quality       int     // of a JPEG, 1 to 100
 	Fill          Fill    // Background if absent
-	Colour        Colour  // AsStored if absent
+	Color         Color   // AsStored if absent
 }
 
 // Keys are the parameters of a request.
@@ -97,7 +97,7 @@ func Parse(query string, ignored ...string) (*Request, error) {
 	if err := checkKeys(values, ignored); err != nil {
 		return nil, err
 	}
-	r := &Request{Level: -1, Unit: Pixels, Format: JPEG, Fill: Background, Colour: AsStored}
+	r := &Request{Level: -1, Unit: Pixels, Format: JPEG, Fill: Background, Color: AsStored}
 	for _, key := range Keys {
 		if v := values.Get(key); v != "" {
 			if err := r.set(key, v); err != nil {
@@ -162,7 +162,7 @@ func (r *Request) set(key, v string) (err error) {
 	case "fill":
 		r.Fill, err = oneOf(key, v, Background, Clip)
 	case "icc":
-		r.Colour, err = oneOf(key, v, AsStored, SRGB, Embed)
+		r.Color, err = oneOf(key, v, AsStored, SRGB, Embed)
 	}
 	return err
 }
@@ -252,7 +252,7 @@ func (r *Request) check(given url.Values) error {
 		return bad("%s needs width and height both, or w and h", has("mpp", "magnification"))
 	case given.Has("quality") && r.Format != JPEG:
 		return bad("quality is for format=jpeg: leave it out, as %s is lossless", r.Format)
-	case r.Format == Raw && r.Colour == Embed:
+	case r.Format == Raw && r.Color == Embed:
 		return bad("format=raw cannot hold a colour profile: use icc=none or icc=srgb, and get the profile from the route /icc")
 	}
 	return r.checkTIFF(has)
@@ -265,7 +265,7 @@ func (r *Request) checkTIFF(has func(...string) string) error {
 		return nil
 	case scaling != "":
 		return bad("format=tiff is a lossless cut-out with all levels: leave %s out, or use format=png", scaling)
-	case r.Colour == SRGB:
+	case r.Color == SRGB:
 		return bad("format=tiff keeps the stored samples and the colour profile: leave icc out, or use format=png")
 	case has("fill") != "" && r.Fill == Background:
 		return bad("format=tiff has only what is in the image: leave fill out, or use format=png")

@@ -56,14 +56,24 @@ func DecodeStore(doc bson.Raw) (*Store, error) {
 	return s, nil
 }
 
+// Classes of the stores of the two kinds, as SlideAtlas writes them.
+const (
+	MongoDBClass = classes + mongoDBStore
+	TIFFClass    = classes + tiffStore
+
+	classes      = "ImageStore.MultipleDatabaseImageStore."
+	mongoDBStore = "MongoImageStore"
+	tiffStore    = "PtiffImageStore"
+)
+
 // kindOf returns the kind of a class of SlideAtlas. Old documents of stores in MongoDB have
 // none.
 func kindOf(class string) Kind {
 	name := class[strings.LastIndexByte(class, '.')+1:]
 	switch name {
-	case "", "Database", "MongoImageStore":
+	case "", "Database", mongoDBStore:
 		return MongoDB
-	case "PtiffImageStore", "PtiffTileStore":
+	case tiffStore, "PtiffTileStore":
 		return TIFF
 	}
 	return Kind(name)
