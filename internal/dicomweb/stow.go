@@ -42,8 +42,6 @@ type ReceiverOptions struct {
 	Audit func(r *http.Request, store *catalog.Store, stored, refused int) error
 	// BaseURL returns the URL of this server as the client sees it.
 	BaseURL func(*http.Request) string
-	// Known, if not nil, opens the file of an instance that the store has imported, or returns nil.
-	Known func(ctx context.Context, store *catalog.Store, series, instance string) (Known, error)
 
 	MaxSize int64         // of an instance in bytes; 64 GiB if 0
 	Reserve int64         // bytes of the file system that are left free; 256 MiB if 0
@@ -52,8 +50,8 @@ type ReceiverOptions struct {
 }
 
 // A Receiver stores the instances that clients send with STOW-RS (PS3.18 section 10.5) in the
-// incoming folder of a managed store, in a folder for each series. The scanner imports them from
-// there.
+// incoming folder of a managed store, in a folder for each series. The scanner finds them there,
+// and they stay there.
 //
 // An instance is written to a hidden folder, checked, synced, and renamed. It is acknowledged when
 // it is on disk under its name.

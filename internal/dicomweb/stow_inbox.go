@@ -244,13 +244,6 @@ func (t *temp) sameAs(folder *os.Root, name string) (bool, error) {
 	return t.same(f, st.Size())
 }
 
-// A Known is the file of an instance that was imported.
-type Known interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
 // same reports whether another file has the same data set in the same transfer syntax. Their file
 // meta information may differ: it names the program that wrote the file.
 func (t *temp) same(other io.ReaderAt, size int64) (bool, error) {

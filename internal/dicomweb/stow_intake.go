@@ -142,31 +142,14 @@ func (in *intake) check(t *temp, res *result) error {
 	return nil
 }
 
-// give moves an instance to the incoming folder, unless the store has it already: then it is stored
-// if both are the same, and a duplicate if not.
+// give moves an instance to the incoming folder, unless it is there already: then it is stored if
+// both are the same, and a duplicate if not.
 func (in *intake) give(t *temp, res *result) error {
-	same, known, err := in.imported(t, res)
-	if err == nil && !known {
-		same, err = t.give(res.series, res.instance)
-	}
+	same, err := t.give(res.series, res.instance)
 	if err == nil && !same {
 		res.reason = duplicateInstance
 	}
 	return err
-}
-
-// imported compares an instance with the one that was imported, if there is one.
-func (in *intake) imported(t *temp, res *result) (same, known bool, err error) {
-	if in.v.o.Known == nil {
-		return false, false, nil
-	}
-	there, err := in.v.o.Known(in.r.Context(), in.inbox.store, res.series, res.instance)
-	if err != nil || there == nil {
-		return false, false, err
-	}
-	defer there.Close()
-	same, err = t.same(there, there.Size())
-	return same, true, err
 }
 
 // fail adds the result of an instance that this server could not store.

@@ -442,34 +442,6 @@ func TestStoreLinks(t *testing.T) {
 	}
 }
 
-// A knownFile is an instance that was imported.
-type knownFile struct{ *bytes.Reader }
-
-func (knownFile) Close() error { return nil }
-
-// TestStoreImported sends an instance that the store has imported.
-func TestStoreImported(t *testing.T) {
-	t.Parallel()
-	var known []byte
-	s := newStation(t, func(o *ReceiverOptions, _ *catalog.Store) {
-		o.Known = func(context.Context, *catalog.Store, string, string) (Known, error) {
-			return knownFile{bytes.NewReader(known)}, nil
-		}
-	})
-	known = s.files[0]
-	changed := bytes.Clone(known)
-	changed[len(changed)-40] ^= 1
-	if a := s.post("/studies", related, bytes.NewReader(multi(known))); a.Status != 200 {
-		t.Errorf("the same: %v", a)
-	}
-	if a := s.post("/studies", related, bytes.NewReader(multi(changed))); a.verdicts(t)[s.names[0]] != "0111" {
-		t.Errorf("a changed one: %v", a)
-	}
-	if len(s.stored()) > 0 {
-		t.Errorf("%q", s.stored())
-	}
-}
-
 // TestSweep removes what an ended process left, and nothing else.
 func TestSweep(t *testing.T) {
 	t.Parallel()
