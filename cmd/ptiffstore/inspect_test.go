@@ -150,15 +150,19 @@ func TestInspectDamages(t *testing.T) {
 func TestNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, tt := range []struct{ path, want string }{
-		{filepath.Join(dir, "none.tiff"), "no such file or directory"},
-		{dir, "is not a regular file"},
-		{"/dev/null", "is not a regular file"},
+	for _, tt := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{filepath.Join(dir, "none.tiff"), exitFailure, "no such file or directory"},
+		{dir, exitFile, "contains no DICOM whole-slide image"},
+		{"/dev/null", exitFailure, "is not a regular file"},
 	} {
 		for _, args := range [][]string{{"inspect", tt.path}, {"tile", tt.path, "0", "0", "0"}, {"associated", tt.path, "label"}, {"preview", tt.path}} {
 			r := command(t, args...)
-			if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, tt.path) || !strings.Contains(r.err, tt.want) {
-				t.Errorf("%s %s: %v, want exit code %d and %q", args[0], tt.path, r, exitFailure, tt.want)
+			if r.code != tt.code || r.out != "" || !strings.Contains(r.err, tt.path) || !strings.Contains(r.err, tt.want) {
+				t.Errorf("%s %s: %v, want exit code %d and %q", args[0], tt.path, r, tt.code, tt.want)
 			}
 		}
 	}

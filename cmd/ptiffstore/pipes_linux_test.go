@@ -89,7 +89,7 @@ func TestDoctorBackupsOfPipes(t *testing.T) {
 			if err := unix.Mkfifo(path, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if r := command(t, "doctor", "--data="+data, "--backups="+backups); !strings.Contains(r.out, want) {
+			if r := command(t, "doctor", "--data="+data, "--cache-size=1", "--backups="+backups); !strings.Contains(r.out, want) {
 				t.Errorf("%v, want that it says %q", r, want)
 			}
 		})

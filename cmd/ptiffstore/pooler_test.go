@@ -35,7 +35,7 @@ func TestPooler(t *testing.T) {
 	deliver(t, philips, filepath.Join(dir, "b.tiff"))
 	s.available("b.tiff")
 	s.until("nothing to fix", func() bool {
-		r := command(t, "doctor", sessions, data, "--all", "--timeout=1m")
+		r := command(t, "doctor", sessions, data, "--all", "--cache-size=1", "--timeout=1m")
 		return r.code == exitOK && strings.Contains(r.out, "through a connection pooler: its pool must allow") && !strings.Contains(r.out, "LISTEN")
 	})
 	s.stop()
