@@ -53,7 +53,7 @@ func TestImage(t *testing.T) {
 		"mpp_x":  0.25, "mpp_y": 0.25, "objective_power": 40.0, "barcode": "S26-1;A1", "label": nil,
 		"file_name": "S1 ä.tiff", "aliases": []any{}, "external_id": nil, "size": float64(im.Identity.Size), "digest": nil,
 		"tile_url": "/api/v1/images/" + id + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision,
-		"bounds":   nil, "associated": []any{"label", "macro"}, "profile": nil, "missing_since": nil, "deleted_at": nil,
+		"bounds":   nil, "associated": []any{"label", "macro"}, "profile": nil, "missing_since": nil, "deleted_at": nil, "viewers": []any{},
 		"properties": got["properties"], "created_at": got["created_at"], "updated_at": got["updated_at"],
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

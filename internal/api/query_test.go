@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -112,6 +115,12 @@ func TestRightParameters(t *testing.T) {
 func TestUnknownParametersIgnored(t *testing.T) {
 	st := newSite(t)
 	image := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
+	study, series := dicom.StudyUID(image), dicom.SeriesUID(image)
+	var instances []map[string]struct{ Value []any }
+	if a := st.get("/dicom-web/studies/" + study + "/metadata"); json.Unmarshal(a.body, &instances) != nil || len(instances) == 0 {
+		t.Fatalf("metadata: %d %s", a.status, a.body)
+	}
+	instance := fmt.Sprint(instances[0]["00080018"].Value[0])
 	doc := st.document()
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		if strict(path) || path == "/healthz" || path == "/readyz" || strings.HasSuffix(path, "/region") { // see TestRegionRefused
@@ -119,6 +128,7 @@ func TestUnknownParametersIgnored(t *testing.T) {
 		}
 		at := strings.NewReplacer(
 			"{image}", image, "{file}", "a.tiff", "{store}", st.store, "{kind}", "label", "{name}", "t", "{z}", "0", "{x}", "0", "{y}", "0", "{level}", "0", "{tier}", "0", "{group}", "0",
+			"{study}", study, "{series}", series, "{instance}", instance, "{frames}", "1", "{frame}", "1", "{path}", "00480105/1/00282000",
 			"{version}", "3", "{region}", "full", "{size}", "max", "{rotation}", "0",
 		).Replace(path)
 		at = strings.Replace(at, "/max/0/a.tiff", "/max/0/default.jpg", 1)

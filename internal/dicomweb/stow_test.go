@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type station struct {
 	receiver *Receiver
 	store    *catalog.Store
 	log      bytes.Buffer
+	auditing sync.Mutex
 	audit    []int // stored and refused of each request
 
 	study, series string
@@ -53,6 +55,8 @@ func newStation(t *testing.T, change func(*ReceiverOptions, *catalog.Store)) *st
 		Catalog: c, Log: slog.New(slog.DiscardHandler), Store: "archive", Reserve: 1,
 		Caller: func(*http.Request, *catalog.Store) (string, error) { return "u", nil },
 		Audit: func(_ *http.Request, _ *catalog.Store, stored, refused int) error {
+			s.auditing.Lock()
+			defer s.auditing.Unlock()
 			s.audit = append(s.audit, stored, refused)
 			return nil
 		},
@@ -70,13 +74,10 @@ func newStation(t *testing.T, change func(*ReceiverOptions, *catalog.Store)) *st
 	mux := http.NewServeMux()
 	mux.Handle(StoreRoute, s.receiver)
 	mux.Handle(StoreStudyRoute, s.receiver)
-	srv := httptest.NewUnstartedServer(mux)
-	srv.Config.BaseContext = nil
-	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := httperr.ContextWithLog(r.Context(), slog.New(slog.NewTextHandler(&s.log, nil)))
-		mux.ServeHTTP(w, r.WithContext(ctx))
-	})
-	srv.Start()
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(httperr.ContextWithLog(r.Context(), log)))
+	}))
 	t.Cleanup(srv.Close)
 	s.url = srv.URL
 	s.export()
