@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// TestOrthanc has Orthanc send a series.
+// TestOrthanc has Orthanc receive the files of a series, show their attributes and a frame through its
+// own DICOMweb, and send them here.
 func TestOrthanc(t *testing.T) {
 	t.Parallel()
 	const plugin = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
@@ -35,6 +37,7 @@ func TestOrthanc(t *testing.T) {
 	if err := json.Unmarshal(orthanc(t, url+"/series", nil), &series); err != nil || len(series) != 1 {
 		t.Fatal(series, err)
 	}
+	s.compare(url + "/dicom-web/studies/" + s.study + "/series/" + s.series)
 	orthanc(t, url+"/dicom-web/servers/ours/stow", fmt.Appendf(nil, `{"Resources":[%q]}`, series[0]))
 	var places []string
 	for i := range s.names {
@@ -45,6 +48,62 @@ func TestOrthanc(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// compare compares what Orthanc says of a series with what it was exported from.
+func (s *station) compare(url string) {
+	s.t.Helper()
+	var theirs []map[string]any
+	if err := json.Unmarshal(orthanc(s.t, url+"/metadata", nil), &theirs); err != nil {
+		s.t.Fatal(err)
+	}
+	got, want := map[string]any{}, map[string]any{}
+	for _, o := range theirs {
+		got[o["00080018"].(map[string]any)["Value"].([]any)[0].(string)] = plain(o)
+	}
+	for i, text := range s.attributes {
+		var o map[string]any
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			s.t.Fatal(err)
+		}
+		want[s.names[i]] = plain(o)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("attributes (-ours +Orthanc's):\n%s", diff)
+	}
+	parts := bytes.SplitN(orthanc(s.t, url+"/instances/"+s.names[0]+"/frames/2", nil), []byte("\r\n\r\n"), 2)
+	if len(parts) != 2 || !bytes.HasPrefix(parts[1], s.frame) {
+		s.t.Errorf("frame 2 of Orthanc is not the %d bytes of ours: %.200q", len(s.frame), parts)
+	}
+}
+
+// plain returns an object of the JSON model without what Orthanc writes in another way: it sends values in
+// bulk at other addresses, leaves out sequences with one empty item, and has more digits of a
+// float32 than its value needs.
+func plain(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			if k == "BulkDataURI" || k == "InlineBinary" || k == "7FE00010" || cmp.Equal(e, emptyItem) {
+				continue
+			}
+			out[k] = plain(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = plain(e)
+		}
+		return out
+	case float64:
+		return float32(v)
+	}
+	return v
+}
+
+// emptyItem is a sequence with one empty item.
+var emptyItem = any(map[string]any{"vr": "SQ", "Value": []any{map[string]any{}}})
 
 // startOrthanc starts Orthanc with one DICOMweb server to send to, and returns its address.
 func startOrthanc(t *testing.T, plugin, to string) string {
@@ -104,6 +163,9 @@ func orthanc(t *testing.T, url string, body []byte) []byte {
 	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(url, "/frames/") {
+		r.Header.Set("Accept", `multipart/related; type="application/octet-stream"; transfer-syntax=*`)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {

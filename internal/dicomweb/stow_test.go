@@ -44,6 +44,8 @@ type station struct {
 	study, series string
 	names         []string // instances
 	files         [][]byte
+	attributes    []string // as JSON
+	frame         []byte   // the second of the largest level
 }
 
 // newStation starts a server. Change, if not nil, changes its options.
@@ -118,6 +120,14 @@ func (s *station) export() {
 			s.t.Fatal(err)
 		}
 		s.names, s.files = append(s.names, in.UID), append(s.files, b)
+		attributes, err := in.Attributes.JSON(nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.attributes = append(s.attributes, string(attributes))
+	}
+	if s.frame, err = d.Instances[0].AppendFrame(nil, 1); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

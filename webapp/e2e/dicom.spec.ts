@@ -293,7 +293,7 @@ async function compare(page: Page, picture: Buffer, x: number, y: number, scale 
   }, { shot: shot.toString("base64"), picture: picture.toString("base64"), x, y, scale, side });
 }
 
-test("is drawn by dicom-microscopy-viewer as the server renders it", async ({ page, site }) => {
+test("looks in dicom-microscopy-viewer as the server renders it", async ({ page, site }) => {
   const { metadata } = await openSeries(page, site);
   const [x, y] = [site.image.width / 2 - 64, site.image.height / 2 + 64]; // several tiles
   for (const scale of [1, 8]) {
