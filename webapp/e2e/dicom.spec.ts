@@ -63,6 +63,7 @@ declare global {
       viewer: Record<"VolumeImageViewer" | "LabelImageViewer" | "OverviewImageViewer", NewViewer>;
     };
     show: (kind: string, metadata: string) => OlMap;
+    map: OlMap; // of the last viewer
     failed: string[]; // errors of viewers
   }
 }
@@ -136,12 +137,19 @@ async function createTokens(link: string): Promise<Pick<Site, "token" | "tiles" 
   return found;
 }
 
-// open opens the page with a client that has a token.
-async function open(page: Page, site: Site, token: string): Promise<void> {
-  await page.goto(site.pages);
+// connect gives the page a client with a token.
+async function connect(page: Page, site: Site, token: string): Promise<void> {
   await page.evaluate(({ url, token }) => {
     const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
     window.client = new window.DICOMwebClient.api.DICOMwebClient({ url, headers, verbose: false });
+  }, { url: `${site.address}/dicom-web`, token });
+}
+
+// open opens the page with a client that may see labels.
+async function open(page: Page, site: Site): Promise<void> {
+  await page.goto(site.pages);
+  await connect(page, site, site.token);
+  await page.evaluate(() => {
     window.failed = [];
     // show opens a viewer of those images of a series that it is for, and returns its map.
     window.show = (kind, images) => {
@@ -155,7 +163,7 @@ async function open(page: Page, site: Site, token: string): Promise<void> {
       shown.render({ container: document.body.firstElementChild as HTMLElement });
       return (shown as unknown as Record<symbol, OlMap>)[Symbol.for("map")]!;
     };
-  }, { url: `${site.address}/dicom-web`, token });
+  });
 }
 
 const value = (attributes: Attributes, tag: string): unknown => attributes[tag]?.Value?.[0];
@@ -185,7 +193,7 @@ let found: Series | undefined; // by the first test that needs it
 
 // openSeries opens the page with a client that may see labels.
 async function openSeries(page: Page, site: Site): Promise<Series> {
-  await open(page, site, site.token);
+  await open(page, site);
   return (found ??= await findSeries(page, site));
 }
 
@@ -239,34 +247,39 @@ test("sends frames as they are stored, and the colour profile", async ({ page, s
 
 test("shows neither label nor macro without the right to labels, and strangers nothing", async ({ page, site }) => {
   const { uids, metadata } = await openSeries(page, site);
-  await open(page, site, site.tiles);
-  const seen = await findSeries(page, site);
-  expect(seen.uids).toEqual(uids);
-  expect(flavours(seen.metadata)).toEqual(site.image.levels!.map(() => "VOLUME"));
+  await connect(page, site, site.tiles);
+  const seen = await page.evaluate(async (uids) => window.client.retrieveSeriesMetadata(uids), uids);
+  expect(flavours(seen)).toEqual(site.image.levels!.map(() => "VOLUME"));
   const frame = (): Promise<unknown> => page.evaluate(async ({ uids, sopInstanceUID }) =>
     window.client.retrieveInstanceFrames({ ...uids, sopInstanceUID, frameNumbers: [1] }).catch((error: { status: number }) => error.status), { uids, sopInstanceUID: value(metadata.at(-1)!, "00080018") as string });
   expect(await frame()).toBe(404);
-  await open(page, site, "");
+  await connect(page, site, "");
   expect(await frame()).toBe(401); // after which Slim sends its token
   expect(await page.evaluate(() => window.client.searchForStudies({ queryParams: {} }).catch((error: { status: number }) => error.status))).toBe(401);
 });
 
 const [middle, side] = [{ x: 320, y: 240 }, 256]; // of the viewer, and of the compared square there
 
-// show opens a viewer, and moves it so that a pixel of the image is in its middle. Each pixel of the
-// screen is so many of the image.
-async function show(page: Page, kind: string, metadata: Attributes[], x: number, y: number, scale: number): Promise<void> {
-  await page.evaluate(async ({ kind, metadata, x, y, scale }) => {
-    const map = window.show(kind, metadata);
-    const complete = (): Promise<void> => new Promise((resolve) => map.once("rendercomplete", resolve));
-    await complete();
+// show opens a viewer, and waits until it has rendered its images.
+async function show(page: Page, kind: string, metadata: Attributes[]): Promise<void> {
+  await page.evaluate(async ({ kind, metadata }) => {
+    window.map = window.show(kind, metadata);
+    await new Promise<void>((resolve) => window.map.once("rendercomplete", resolve));
+  }, { kind, metadata: JSON.stringify(metadata) });
+}
+
+// move moves the viewer so that a pixel of the image is in its middle. Each pixel of the screen is so
+// many of the image.
+async function move(page: Page, x: number, y: number, scale: number): Promise<void> {
+  await page.evaluate(async ({ x, y, scale }) => {
+    const { map } = window;
     const view = map.getView();
     view.setRotation(0); // viewers may turn slides so that the label is on the right
     view.setResolution(scale);
     view.setCenter([x, -1 - y]);
     map.render();
-    await complete();
-  }, { kind, metadata: JSON.stringify(metadata), x, y, scale });
+    await new Promise<void>((resolve) => map.once("rendercomplete", resolve));
+  }, { x, y, scale });
   expect(await page.evaluate(() => window.failed)).toEqual([]);
 }
 
@@ -296,8 +309,9 @@ async function compare(page: Page, picture: Buffer, x: number, y: number, scale 
 test("looks in dicom-microscopy-viewer as the server renders it", async ({ page, site }) => {
   const { metadata } = await openSeries(page, site);
   const [x, y] = [site.image.width / 2 - 64, site.image.height / 2 + 64]; // several tiles
-  for (const scale of [1, 8]) {
-    await show(page, "VolumeImageViewer", metadata, x, y, scale);
+  await show(page, "VolumeImageViewer", metadata);
+  for (const scale of [8, 1]) {
+    await move(page, x, y, scale);
     const part = side * scale;
     const region = await fetched(site, `/api/v1/images/${site.image.id}/region?x=${x - part / 2}&y=${y - part / 2}&w=${part}&h=${part}&width=${side}&format=png`);
     const { difference, contrast } = await compare(page, region, side / 2, side / 2);
@@ -313,7 +327,8 @@ test("has label and macro in dicom-microscopy-viewer", async ({ page, site }) =>
     const [width, height] = ["00480006", "00480007"].map((tag) => Math.round((value(instance, tag) as number) * 0.8));
     const rendered = page.waitForResponse((response) => response.url().includes("/rendered"));
     const [x, y] = [Math.floor(width! / 2), Math.floor(height! / 2)];
-    await show(page, kind, metadata, x, y, 1);
+    await show(page, kind, metadata);
+    await move(page, x, y, 1);
     expect((await rendered).url()).toContain(`/rendered?viewport=${width}%2C${height}`);
     expect((await rendered).headers()["content-type"]).toBe("image/png");
     const { difference, contrast } = await compare(page, await fetched(site, `/api/v1/images/${site.image.id}/associated/${name}`), x, y, 0.8);
