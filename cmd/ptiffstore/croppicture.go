@@ -121,20 +121,20 @@ func (p *picture) stored(ctx context.Context) ([]byte, error) {
 func (p *picture) band(ctx context.Context, i int, jpegs *region.JPEGWriter, pngs *region.PNGWriter) ([]byte, error) {
 	plan := p.bands.Plan(i)
 	v := render.View{X: plan.X, Y: plan.Y, W: plan.W, H: plan.H, Width: plan.Width, Height: plan.Height, Level: plan.Level, FullChroma: p.png}
-	drawn, err := render.Draw(ctx, p.slide, v, p.options)
+	rendered, err := render.Draw(ctx, p.slide, v, p.options)
 	if err != nil {
 		return nil, err
 	}
 	// All bands of a JPEG must have the same components.
-	if last := &drawn.Planes[len(drawn.Planes)-1]; !p.png && (p.bands.Count() == 1 || drawn.Model == planes.YCbCr && last.H == 2 && last.V == 2) {
-		defer render.DiscardPicture(ctx, drawn)
-		b, err := codec.Encode(drawn, p.quality)
+	if last := &rendered.Planes[len(rendered.Planes)-1]; !p.png && (p.bands.Count() == 1 || rendered.Model == planes.YCbCr && last.H == 2 && last.V == 2) {
+		defer render.DiscardPicture(ctx, rendered)
+		b, err := codec.Encode(rendered, p.quality)
 		if err != nil {
 			return nil, err
 		}
 		return p.join(jpegs, b)
 	}
-	img, err := render.AsRGBA(ctx, drawn)
+	img, err := render.AsRGBA(ctx, rendered)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func TestDICOMExport(t *testing.T) {
 	}
 }
 
-// TestInspectDICOM checks what is said of slides that are shown as DICOM, and of others.
+// TestInspectDICOM checks the report about slides that are shown as DICOM, and about others.
 func TestInspectDICOM(t *testing.T) {
 	t.Parallel()
 	for f, want := range map[*slideFile]string{philips: "level 0: ", deflated: "not shown: "} {

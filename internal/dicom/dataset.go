@@ -79,7 +79,7 @@ func (d Dataset) Floats(t Tag) []float64 {
 }
 
 // Int returns the first value of an attribute of integers, or of integers as text. The second
-// result is false if there is none.
+// result is false if there is no such element.
 func (d Dataset) Int(t Tag) (int64, bool) {
 	e := d.Get(t)
 	switch {

@@ -319,7 +319,7 @@ func (p *parser) value(e element, vr VR, cs charset) (Element, error) {
 	if !known { // a VR of a later edition
 		out.VR = "UN"
 	}
-	// What the value takes in memory: a header for each text, 64 bits for each number.
+	// The memory of the value: a header for each text, 64 bits for each number.
 	cost := e.length
 	switch {
 	case vr == "AT":

@@ -17,7 +17,7 @@ const (
 	maxDepth    = 32       // sequences within each other
 	maxElements = 100_000  // that are kept
 	maxItems    = 100_000  // that are kept
-	maxValues   = 32 << 20 // bytes that the kept values take in memory
+	maxValues   = 32 << 20 // bytes of memory for the kept values
 	maxWalk     = 32 << 20 // headers of elements and items that are passed
 	maxRead     = 1 << 30  // bytes
 )
@@ -82,7 +82,7 @@ type File struct {
 	Meta, Data Dataset
 	// DataOffset is where the data set begins: behind group 0002.
 	DataOffset int64
-	// Pixels is the offset of the value of PixelData in the file, 0 if there is none.
+	// Pixels is the offset of the value of PixelData in the file, 0 without pixel data.
 	Pixels int64
 	// PixelLength is the length of that value in bytes, or -1 if it is encapsulated: then
 	// items of compressed fragments follow, which [File.Fragments] lists.

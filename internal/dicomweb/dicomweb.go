@@ -82,7 +82,7 @@ type found struct{ uid, image string }
 
 func (f *found) key() string { return f.uid }
 
-// Image returns the id of the image of a request for a study or a series, "" if there is none. It
+// Image returns the id of the image of a request for a study or a series, "" for no image. It
 // queries the catalog if the identifiers were not requested before.
 func (s *Service) Image(ctx context.Context, study, series string) (string, error) {
 	uid := study

@@ -179,7 +179,7 @@ func (f *finding) all(ctx context.Context) error {
 	}
 }
 
-// page adds the results of a page. It reports whether the search goes on.
+// page adds the results of a page. It reports whether the search continues.
 func (f *finding) page(ctx context.Context, page *Page) (more bool, err error) {
 	for i := range page.Images {
 		more, err := f.image(ctx, &page.Images[i], page.Labels[i])

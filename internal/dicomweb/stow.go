@@ -132,7 +132,7 @@ func (v *Receiver) target(ctx context.Context) (*catalog.Store, error) {
 }
 
 // namedStore returns the store with an id, with a name in the configuration file, or with a label
-// that no other store has, in this order; nil if there is none.
+// that no other store has, in this order; nil for no store.
 func namedStore(stores []catalog.Store, name string) *catalog.Store {
 	var labelled *catalog.Store
 	labels := 0

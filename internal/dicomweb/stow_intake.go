@@ -142,7 +142,7 @@ func (in *intake) check(t *temp, res *result) error {
 	return nil
 }
 
-// give moves an instance to the incoming folder, unless it is there already: then it is stored if
+// give moves an instance to the incoming folder, unless it exists there: then it is stored if
 // both are the same, and a duplicate if not.
 func (in *intake) give(t *temp, res *result) error {
 	same, err := t.give(res.series, res.instance)

@@ -96,7 +96,7 @@ func isNamedDICOM(name string) bool { return strings.HasSuffix(strings.ToLower(n
 const maxHeaders = 1 << 16
 
 // headers remembers the headers of files, by their identities, so that a scan opens only files
-// that have changed. It is the same for all sources of the process: scans open theirs anew.
+// that have changed. It is the same for all sources of the process: each scan opens its own.
 var headers headerCache
 
 // A headerCache has two generations: those of the older one are forgotten when the newer one is

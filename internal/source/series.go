@@ -131,7 +131,7 @@ type grouping struct {
 }
 
 // group reads the headers of candidates that have changed, and groups them. Files whose header
-// is not there yet are left out, unless nobody has written to them for long. The error is one
+// is not there yet are left out, unless they have not been written to for long. The error is one
 // that says nothing about a file: nothing is known about the folder then.
 func group(fd int, list []candidate) (*grouping, error) {
 	var g grouping

@@ -31,7 +31,7 @@ type Handlers struct {
 	Decode   *render.Budget // memory of conversions
 	Reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 
-	Exports string // folder for exports; "" if there are none
+	Exports string // folder for exports; "" for no exports
 
 	// Wider returns why images would be visible to more people in another store, each as a
 	// clause; nothing if they would not.
