@@ -108,9 +108,12 @@ type headerCache struct {
 	opened     int                // files, since the start
 }
 
-// A fileKey is a file in a folder, whatever its contents. (An inode number alone is soon that of
-// another file, after it was removed.)
-type fileKey struct{ dev, folder, ino uint64 }
+// A fileKey is a file in a folder, whatever its contents. (The inode numbers of a file and of a
+// folder are soon those of others, after they were removed.)
+type fileKey struct {
+	dev, folder, ino uint64
+	name             string
+}
 
 // find returns a remembered header.
 func (c *headerCache) find(id fsx.Identity) (header, bool) {
@@ -127,7 +130,7 @@ func (c *headerCache) find(id fsx.Identity) (header, bool) {
 }
 
 // put remembers a header.
-func (c *headerCache) put(folder uint64, id fsx.Identity, h header) {
+func (c *headerCache) put(folder uint64, name string, id fsx.Identity, h header) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.add(id, h)
@@ -135,7 +138,7 @@ func (c *headerCache) put(folder uint64, id fsx.Identity, h header) {
 		if c.series == nil || len(c.series) >= maxHeaders {
 			c.series = map[fileKey]string{}
 		}
-		c.series[fileKey{id.Dev, folder, id.Ino}] = h.series
+		c.series[fileKey{id.Dev, folder, id.Ino, name}] = h.series
 	}
 }
 
@@ -151,10 +154,10 @@ func (c *headerCache) add(id fsx.Identity, h header) {
 }
 
 // formerSeries returns the series of a file that is being written again, or "".
-func (c *headerCache) formerSeries(folder uint64, id fsx.Identity) string {
+func (c *headerCache) formerSeries(folder uint64, name string, id fsx.Identity) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.series[fileKey{id.Dev, folder, id.Ino}]
+	return c.series[fileKey{id.Dev, folder, id.Ino, name}]
 }
 
 // header returns the header of the file name in the open directory dir with the inode number
@@ -183,7 +186,7 @@ func (c *headerCache) header(dir int, folder uint64, name string, id fsx.Identit
 		return h, id, err
 	}
 	if after == id {
-		c.put(folder, id, h)
+		c.put(folder, name, id, h)
 	}
 	return h, after, nil
 }

@@ -170,7 +170,7 @@ func group(fd int, list []candidate) (*grouping, error) {
 		}
 	}
 	for _, c := range pending {
-		s := found[headers.formerSeries(folder.Ino, c.id)]
+		s := found[headers.formerSeries(folder.Ino, c.name, c.id)]
 		switch {
 		case s != nil: // the file is written again
 			s.files = append(s.files, part{candidate: c})

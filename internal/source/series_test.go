@@ -160,6 +160,40 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// TestFormerInstance expects a file that was of a series and is now another one, under another name,
+// not to count as a part that is written again. New files get the inode numbers of removed ones.
+func TestFormerInstance(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "x/a.dcm"), object("1.1", "1.1.1", []byte("pixels")))
+	put(t, filepath.Join(dir, "x/b.dcm"), object("1.1", "1.1.2", []byte("pixels")))
+	d, err := OpenDirectory(dir, "", NewFilter([]string{"*"}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	items := func() (paths []string) {
+		list, err := d.InFolder("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range list {
+			paths = append(paths, it.Path)
+		}
+		return paths
+	}
+	if diff := cmp.Diff([]string{"x/~1.1"}, items()); diff != "" {
+		t.Fatalf("items (-want +got):\n%s", diff)
+	}
+	put(t, filepath.Join(dir, "x/b.dcm"), []byte("note"))
+	if err := os.Rename(filepath.Join(dir, "x/b.dcm"), filepath.Join(dir, "x/c.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"x/~1.1", "x/c.txt"}, items()); diff != "" {
+		t.Errorf("items with another file of the same inode (-want +got):\n%s", diff)
+	}
+}
+
 func put(t *testing.T, path string, b []byte) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o644)); err != nil {
