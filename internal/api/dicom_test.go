@@ -256,7 +256,7 @@ func TestDICOMPictures(t *testing.T) {
 }
 
 // TestDICOMAccess: who may not see labels sees no label and no macro image, no time and no barcode, finds nothing by
-// them, and nobody sees slides of others.
+// them, and no caller sees slides of others.
 func TestDICOMAccess(t *testing.T) {
 	g := newGuardedSite(t)
 	at := "/dicom-web/studies/" + dicom.StudyUID(g.slide) + "/series/" + dicom.SeriesUID(g.slide)

@@ -71,7 +71,7 @@ func (d *drawing) send(w http.ResponseWriter, r *http.Request, answer tile.Answe
 	}
 	d.head(w, answer)
 	if d.bands.Count() == 1 {
-		return send(w, r, contentTypes[d.format], body)
+		return httperr.Send(w, r, contentTypes[d.format], body)
 	}
 	if http.NewResponseController(w).Flush() != nil {
 		panic(http.ErrAbortHandler)
@@ -93,7 +93,7 @@ func (d *drawing) send(w http.ResponseWriter, r *http.Request, answer tile.Answe
 
 // unchanged answers 304 to a client that has the picture.
 func (d *drawing) unchanged(w http.ResponseWriter, r *http.Request, answer tile.Answer) (bool, error) {
-	match := ifNoneMatch(r)
+	match := httperr.IfNoneMatch(r)
 	if match == "" || !etag.Matches(match, answer.ETag) {
 		return false, nil
 	}

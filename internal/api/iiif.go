@@ -159,7 +159,7 @@ func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*til
 	}
 	answer := tile.Answer{Public: im.File.Store.Public && !private}
 	w.Header().Set("Cache-Control", answer.CacheControl())
-	return send(w, r, contentType, body)
+	return httperr.Send(w, r, contentType, body)
 }
 
 // zoomifyProperties answers with Zoomify's description.
@@ -214,7 +214,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 
 // tile answers with a tile.
 func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *tile.Address, private bool) error {
-	t, err := im.Tile(r.Context(), at, ifNoneMatch(r))
+	t, err := im.Tile(r.Context(), at, httperr.IfNoneMatch(r))
 	if err != nil {
 		return explained(err)
 	}
@@ -230,7 +230,7 @@ func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return send(w, r, "image/jpeg", t.Body)
+	return httperr.Send(w, r, "image/jpeg", t.Body)
 }
 
 // rendered answers with a region that must be rendered.

@@ -3,6 +3,8 @@ package api
 import (
 	_ "embed"
 	"net/http"
+
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 //go:embed docs.html
@@ -26,9 +28,9 @@ func Document(pattern string) bool {
 func docs(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'self'")
-	send(w, r, "text/html; charset=utf-8", docsPage)
+	httperr.Send(w, r, "text/html; charset=utf-8", docsPage)
 }
 
 func docsJS(w http.ResponseWriter, r *http.Request) {
-	send(w, r, "text/javascript; charset=utf-8", docsScript)
+	httperr.Send(w, r, "text/javascript; charset=utf-8", docsScript)
 }

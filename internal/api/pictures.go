@@ -115,7 +115,7 @@ func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Req
 // answered sends the result of draw, unless the client has the current version.
 func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer tile.Answer, contentType string, draw func(s *slide.Slide, lease tile.Lease) ([]byte, error)) error {
 	var body []byte
-	match := ifNoneMatch(r)
+	match := httperr.IfNoneMatch(r)
 	err := im.View(r.Context(), func(s *slide.Slide, lease tile.Lease) (err error) {
 		if match != "" && etag.Matches(match, answer.ETag) {
 			return nil
@@ -133,22 +133,7 @@ func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer til
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return send(w, r, contentType, body)
-}
-
-// ifNoneMatch returns the If-None-Match header, which may be sent in several lines.
-func ifNoneMatch(r *http.Request) string { return strings.Join(r.Header.Values("If-None-Match"), ",") }
-
-func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	w.Write(body) // the client is gone if this fails
-	return nil
+	return httperr.Send(w, r, contentType, body)
 }
 
 // descriptor answers with the Deep Zoom descriptor, {image}.dzi.
@@ -176,11 +161,11 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	answer := tile.Answer{ETag: fmt.Sprintf(`"%s-dzi-%d-%d"`, im.File.Revision, size, overlap), Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
-	if etag.Matches(ifNoneMatch(r), answer.ETag) {
+	if etag.Matches(httperr.IfNoneMatch(r), answer.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return send(w, r, "application/xml", []byte(xml))
+	return httperr.Send(w, r, "application/xml", []byte(xml))
 }
 
 // routes returns the routes of pictures other than tiles, and of the Deep Zoom

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
@@ -150,6 +149,3 @@ func notAcceptable(offered string) error {
 func badRequest(detail string) error {
 	return &httperr.Error{Status: http.StatusBadRequest, Detail: detail}
 }
-
-// ifNoneMatch returns the If-None-Match header, which may be sent in several lines.
-func ifNoneMatch(r *http.Request) string { return strings.Join(r.Header.Values("If-None-Match"), ",") }

@@ -46,7 +46,7 @@ func (s *Service) Files(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Etag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
-	if match := ifNoneMatch(r); match != "" && etag.Matches(match, tag) {
+	if match := httperr.IfNoneMatch(r); match != "" && etag.Matches(match, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
+	"github.com/slideatlas/ptiffstore/internal/etag"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/answer"
 )
@@ -307,13 +309,13 @@ func (sub *subject) ref() *frameRef {
 
 // frame returns a frame, from 0.
 func (s *Service) frame(r *http.Request, sub *subject, n int, related bool) (tile.Answer, error) {
-	match := ifNoneMatch(r)
+	match := httperr.IfNoneMatch(r)
 	if related {
 		match = relatedMatch(match)
 	}
 	if sub.in.Kind != "" {
 		t := tile.Answer{ETag: `"` + sub.image.File.Revision + "-" + sub.in.Kind + `"`, Body: sub.in.Associated(), Immutable: true}
-		t.NotModified = match != "" && matches(match, t.ETag)
+		t.NotModified = match != "" && etag.Matches(match, t.ETag)
 		return t, nil
 	}
 	at := sub.ref().address(n)

@@ -6,15 +6,11 @@ import (
 	"encoding/hex"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
-
-// matches reports whether an If-None-Match header has a tag.
-func matches(header, tag string) bool { return etag.Matches(header, tag) }
 
 // Metadata answers with the attributes of an instance, or of all instances of a series or a study.
 func (s *Service) Metadata(w http.ResponseWriter, r *http.Request) error {
@@ -53,18 +49,11 @@ func sendWhole(w http.ResponseWriter, r *http.Request, contentType string, body 
 	h.Set("Etag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
-	if match := ifNoneMatch(r); match != "" && etag.Matches(match, tag) {
+	if match := httperr.IfNoneMatch(r); match != "" && etag.Matches(match, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	w.Write(body) // the client is gone if this fails
-	return nil
+	return httperr.Send(w, r, contentType, body)
 }
 
 // BulkData answers with a value that attributes leave out: the colour profile.

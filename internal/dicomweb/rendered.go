@@ -207,7 +207,7 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, sub *subject, g
 	}
 	back := sub.image.File.Store.Background
 	tag := fmt.Sprintf(`"%s-dicom-%s%s-%s-%02x%02x%02x"`, sub.image.File.Revision, uid, name, g.name(), back.R, back.G, back.B)
-	match, unchanged := ifNoneMatch(r), false
+	match, unchanged := httperr.IfNoneMatch(r), false
 	var body []byte
 	err := sub.image.View(r.Context(), func(sl *slide.Slide, lease tile.Lease) (err error) {
 		if unchanged = match != "" && etag.Matches(match, tag); unchanged {

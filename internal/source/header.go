@@ -34,9 +34,6 @@ type header struct {
 	uid    string // SOPInstanceUID
 }
 
-// wholeSlide is the SOP class of the images of slides (PS3.4 section B.5).
-const wholeSlide = "1.2.840.10008.5.1.4.1.1.77.1.6"
-
 // readHeader reads the header of an open file.
 func readHeader(f *os.File, size int64) (header, error) {
 	head := make([]byte, 132)
@@ -58,7 +55,7 @@ func readHeader(f *os.File, size int64) (header, error) {
 		if class == "" {
 			class = d.Meta.Text(dicom.MediaStorageSOPClassUID)
 		}
-		if class != "" && class != wholeSlide {
+		if class != "" && class != dicom.WholeSlide {
 			return header{content: otherClass}, nil
 		}
 		if series := d.Data.Text(dicom.SeriesInstanceUID); catalog.IsUID(series) {

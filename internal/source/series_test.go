@@ -23,7 +23,7 @@ import (
 // pixels are data.
 func object(series, uid string, data []byte) []byte {
 	return part10(dicom.Dataset{
-		{Tag: dicom.SOPClassUID, VR: "UI", Text: []string{wholeSlide}},
+		{Tag: dicom.SOPClassUID, VR: "UI", Text: []string{dicom.WholeSlide}},
 		{Tag: dicom.SOPInstanceUID, VR: "UI", Text: []string{uid}},
 		{Tag: dicom.StudyInstanceUID, VR: "UI", Text: []string{"1.2"}},
 		{Tag: dicom.SeriesInstanceUID, VR: "UI", Text: []string{series}},
