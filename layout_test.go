@@ -46,6 +46,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/pack", "tiff slide internal/fsx internal/jpeg internal/render internal/bigtiff internal/slideatlas", ""},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
+	{"internal/bucket", "", "github.com/minio/minio-go/v7"},
 	{"test/unprivileged", "", ""},
 	{"test/mongotest", "internal/fsx test/unprivileged", ""},
 	{"test/atlastest", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
@@ -125,7 +126,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 // may still reach them through another one; internal/tile reaches neither of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
-	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
+	"net/http": "internal/bucket internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
 	"C":       "internal/codec internal/resample internal/jpeg2000",                                                                      // with the tag native, linked statically
