@@ -58,7 +58,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/picture", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"test/dicomtest", "slide internal/dicom test/slidetest", ""},
-	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/dicom internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/source", "tiff slide internal/fsx internal/bucket internal/slideatlas internal/dicom internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/verify", "internal/fsx internal/catalog internal/source", "golang.org/x/sys"},
 	{"internal/lease", "internal/catalog", ""},
 	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},

@@ -24,8 +24,8 @@ func (s *Store) File(path string) string {
 }
 
 // settle normalizes the folders of a store, and rejects invalid ones. It checks paths only
-// and does not follow symbolic links. The addresses of databases are for package mongodb
-// to check.
+// and does not follow symbolic links. The addresses of databases and buckets are for packages
+// mongodb and bucket to check.
 func (s *Store) settle() error {
 	if s.Kind != Directory && s.Mode == InPlace {
 		return s.settleRemote()
@@ -83,6 +83,13 @@ func (s *Store) settleRemote() error {
 	if s.PasswordFile != "" {
 		return fmt.Errorf("%w: only a store in a MongoDB database has a password file", ErrInvalid)
 	}
+	if s.Kind == S3 {
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(s.Root, bucketScheme), "/")
+		if strings.Contains(bucket, "@") {
+			return fmt.Errorf("%w: the root contains credentials, which others could read: write s3://BUCKET/PREFIX, and give the credentials to the process", ErrInvalid)
+		}
+		return nil
+	}
 	dir := strings.TrimPrefix(s.Root, dumpScheme)
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%w: the folder of the dump %q is not absolute: write %s/PATH with three slashes", ErrInvalid, clean(dir), dumpScheme)
@@ -114,7 +121,7 @@ func (t *tx) apart(ctx context.Context, s *Store) error {
 		}
 		for _, mine := range s.folders() {
 			for _, theirs := range o.folders() {
-				if mine == theirs || s.Kind == Directory && o.Kind == Directory && (within(mine, theirs) || within(theirs, mine)) {
+				if mine == theirs || s.Kind == o.Kind && s.nests() && (within(mine, theirs) || within(theirs, mine)) {
 					return fmt.Errorf("%w: %q overlaps with %q of the store %s (%s): a file may lie in one store only",
 						ErrConflict, clean(mine), clean(theirs), o.ID, clean(o.Label))
 				}
@@ -123,6 +130,9 @@ func (t *tx) apart(ctx context.Context, s *Store) error {
 	}
 	return nil
 }
+
+// nests reports whether a store whose root begins with that of another has the same slides.
+func (s *Store) nests() bool { return s.Kind == Directory || s.Kind == S3 }
 
 // folders returns the folders with files of the store.
 func (s *Store) folders() []string {

@@ -15,6 +15,7 @@ func TestKindOf(t *testing.T) {
 	for root, want := range map[string]catalog.Kind{
 		"/slides": catalog.Directory, "": catalog.Directory, "mongodb": catalog.Directory, "/mongodb://h/d": catalog.Directory, "http://h/d": catalog.Directory,
 		"mongodb://h/d": catalog.MongoDB, "mongodb+srv://h/d": catalog.MongoDB, "dump:///d": catalog.Dump,
+		"s3://b/": catalog.S3, "/s3://b/": catalog.Directory,
 	} {
 		if got := catalog.KindOf(root); got != want {
 			t.Errorf("KindOf(%q) = %q, want %q", root, got, want)
@@ -47,6 +48,14 @@ func TestStoresOfKinds(t *testing.T) {
 			{"relative password file", "mongodb://reader@db/tiles3", "", catalog.Store{PasswordFile: "password"}, catalog.ErrInvalid},
 			{"password of a dump", "dump:///e", "", catalog.Store{PasswordFile: "/etc/password"}, catalog.ErrInvalid},
 			{"password of a folder", "/e", "", catalog.Store{PasswordFile: "/etc/password"}, catalog.ErrInvalid},
+			{"bucket", "s3://slides/scanner/", "s3://slides/scanner/", catalog.Store{}, nil},
+			{"another prefix", "s3://slides/scanner-2/", "s3://slides/scanner-2/", catalog.Store{}, nil},
+			{"the same prefix", "s3://slides/scanner/", "", catalog.Store{}, catalog.ErrConflict},
+			{"prefix in a prefix", "s3://slides/scanner/2026/", "", catalog.Store{}, catalog.ErrConflict},
+			{"prefix around another", "s3://slides/", "", catalog.Store{}, catalog.ErrConflict},
+			{"managed bucket", "s3://slides/m/", "", catalog.Store{Mode: catalog.Managed}, catalog.ErrInvalid},
+			{"password of a bucket", "s3://slides/p/", "", catalog.Store{PasswordFile: "/etc/password"}, catalog.ErrInvalid},
+			{"credentials in the root", "s3://key:" + password + "@slides/", "", catalog.Store{}, catalog.ErrInvalid},
 			{"incoming folder of a database", "mongodb://db/tiles4", "", catalog.Store{Incoming: "/in"}, catalog.ErrInvalid},
 		} {
 			tt.store.Root = tt.root

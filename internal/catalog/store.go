@@ -27,6 +27,7 @@ const (
 	Directory Kind = "directory" // files in a folder
 	MongoDB   Kind = "mongodb"   // images in a MongoDB database of SlideAtlas
 	Dump      Kind = "dump"      // images in a folder that mongodump wrote of such a database
+	S3        Kind = "s3"        // objects in a bucket of an S3-compatible server, each a file
 )
 
 // KindOf returns the kind of stores with that root.
@@ -36,12 +37,17 @@ func KindOf(root string) Kind {
 		return MongoDB
 	case strings.HasPrefix(root, dumpScheme):
 		return Dump
+	case strings.HasPrefix(root, bucketScheme):
+		return S3
 	}
 	return Directory
 }
 
 // dumpScheme begins the root of a [Dump]; the absolute path of its folder follows.
 const dumpScheme = "dump://"
+
+// bucketScheme begins the root of an [S3] store; the bucket and a prefix of keys follow.
+const bucketScheme = "s3://"
 
 // A Store is a set of slides with its settings.
 type Store struct {
@@ -51,7 +57,7 @@ type Store struct {
 	Copyright    string `json:",omitempty"` // notice, set by users
 	Mode         Mode
 	Kind         Kind   `json:",omitempty"` // follows from the root
-	Root         string `json:"-"`          // an absolute path in any bytes, or a URL without a password: mongodb://USER@HOST/DATABASE, dump:///PATH
+	Root         string `json:"-"`          // an absolute path in any bytes, or a URL without a password: mongodb://USER@HOST/DATABASE, dump:///PATH, s3://BUCKET/PREFIX/
 	PasswordFile string `json:",omitempty"` // absolute path of the file with the password of the root's user; "" for none
 	Incoming     string `json:"-"`          // of a managed store: where files arrive; absolute, in any bytes
 	Host         string `json:"-"`          // host whose worker synchronizes it; "" for any

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
@@ -26,6 +27,8 @@ type Pool struct {
 	Indexes string
 	// Timeout limits the time of a request to a database; 10 s if 0.
 	Timeout time.Duration
+	// Bucket are the server and the credentials of all buckets.
+	Bucket bucket.Settings
 
 	mu     sync.Mutex
 	open   map[string]*pooled // by store
@@ -67,7 +70,11 @@ func (p *Pool) Open(st *catalog.Store) (Source, error) {
 		p.open[st.ID] = s
 	}
 	s.refs++
-	return &shared{pooled: s, pool: p}, nil
+	use := &shared{pooled: s, pool: p}
+	if f, ok := s.Source.(Files); ok {
+		return &sharedFiles{use, f}, nil
+	}
+	return use, nil
 }
 
 // source opens the source of a store.
@@ -84,6 +91,8 @@ func (p *Pool) source(st *catalog.Store) (Source, error) {
 			return nil, errors.New("this process has no folder for the indexes of dumps")
 		}
 		return newDump(st.DumpFolder(), filepath.Join(p.Indexes, st.ID), filter), nil
+	case catalog.S3:
+		return newObjects(st.Root, p.Bucket, bucketFilter(st.Include, st.Exclude))
 	}
 	return nil, errors.New("the store is a directory")
 }
@@ -192,6 +201,15 @@ func (s *shared) Slide(ctx context.Context, path string) (*Slide, error) {
 	})
 	return o, nil
 }
+
+// A sharedFiles is a use of a pooled source whose items are files.
+type sharedFiles struct {
+	*shared
+	files Files
+}
+
+// Open opens an item for random reads. It must be closed before the source is.
+func (s *sharedFiles) Open(path string) (Object, error) { return s.files.Open(path) }
 
 // FileSystem returns the file system of a dump.
 func (s *shared) FileSystem() FileSystem {

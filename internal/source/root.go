@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/mongodb"
 )
@@ -30,9 +31,15 @@ func CheckRoot(root string) (string, error) {
 			return "", errors.New("the folder of a dump is written with three slashes: dump:///FOLDER")
 		}
 		return "dump://" + filepath.Clean(dir), nil
+	case catalog.S3:
+		a, err := bucket.ParseAddress(root)
+		if err != nil {
+			return "", err
+		}
+		return a.String(), nil
 	}
 	scheme, _, _ := strings.Cut(root, "://")
-	return "", fmt.Errorf("%q is not a kind of store: use a folder, mongodb://USER@HOST/DATABASE or dump:///FOLDER", scheme+"://")
+	return "", fmt.Errorf("%q is not a kind of store: use a folder, s3://BUCKET/PREFIX, mongodb://USER@HOST/DATABASE or dump:///FOLDER", scheme+"://")
 }
 
 // CheckSecret checks whether the root of a store and its password file fit.
@@ -49,8 +56,12 @@ func CheckSecret(root, file string) error {
 	return nil
 }
 
-// Name returns a name for a store without a label: that of its folder or database.
+// Name returns a name for a store without a label: that of its folder, database, or bucket and
+// prefix.
 func Name(root string) string {
+	if a, err := bucket.ParseAddress(root); err == nil {
+		return strings.TrimSuffix(a.Bucket+"/"+a.Prefix, "/")
+	}
 	if a, err := mongodb.ParseAddress(root); err == nil {
 		return a.Database
 	}
@@ -58,13 +69,17 @@ func Name(root string) string {
 }
 
 // Within reports whether a canonical root is one that a URL permits: it is the same, or one
-// of the databases of its servers if it ends with a slash, or a folder below its folder.
-// Without a user it permits all users.
+// of the databases of its servers if it ends with a slash, or a folder below its folder, or a
+// prefix in its bucket and below its own. A database without a user permits all users.
 func Within(root, permitted string) bool {
 	if catalog.KindOf(root) != catalog.KindOf(permitted) {
 		return false
 	}
-	if catalog.KindOf(root) == catalog.Dump {
+	switch catalog.KindOf(root) {
+	case catalog.S3:
+		a, err := bucket.ParseAddress(permitted)
+		return err == nil && strings.HasPrefix(root, a.String())
+	case catalog.Dump:
 		rel, err := filepath.Rel(strings.TrimPrefix(permitted, "dump://"), strings.TrimPrefix(root, "dump://"))
 		return err == nil && filepath.IsLocal(rel)
 	}

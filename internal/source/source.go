@@ -1,10 +1,10 @@
 // Package source accesses the slides of a store: it lists and identifies them, opens
-// them, and watches for changes. There are three kinds of sources: a [Directory] of files,
-// a MongoDB database of SlideAtlas, and a folder that mongodump wrote of one. A [Pool]
-// opens the latter two.
+// them, and watches for changes. There are four kinds of sources: a [Directory] of files,
+// a MongoDB database of SlideAtlas, a folder that mongodump wrote of one, and a bucket of an
+// S3-compatible server. A [Pool] opens the latter three.
 //
 // An item of a source is a set of objects with one identity: a file, the document of an
-// image with its tiles, or the DICOM files in one folder that are of one series. File names are patient data: the errors of this package contain
+// image with its tiles, an object of a bucket, or the DICOM files in one folder that are of one series. File names and keys of objects are patient data: the errors of this package contain
 // them only if they come from the system, and [fsx.WithoutPath] removes them.
 package source
 
@@ -40,7 +40,7 @@ var (
 
 // unreachable is an [ErrNoRoot] and [ErrUnavailable] of a source that is not a folder.
 type unreachable struct {
-	what string // "database"
+	what string // "database", "dump" or "bucket"
 	err  error
 }
 
@@ -162,8 +162,19 @@ type ListOptions struct {
 type Listing struct {
 	Links      int          // symbolic links with the name of a slide; they are not followed
 	Unreadable []Unreadable // what could not be read
+	Entries    int          // objects that were listed, whether or not they are items; 0 of other kinds than buckets
 
 	devices map[uint64]string // the first directory on each
+}
+
+// maxUnreadable bounds the objects of a bucket that are listed as unreadable.
+const maxUnreadable = 1000
+
+// unreadable adds u, unless there are many.
+func (l *Listing) unreadable(u Unreadable) {
+	if len(l.Unreadable) < maxUnreadable {
+		l.Unreadable = append(l.Unreadable, u)
+	}
 }
 
 // HasDevice reports whether a directory on the device was listed.
