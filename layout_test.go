@@ -49,6 +49,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/bucket", "", "github.com/minio/minio-go/v7"},
 	{"test/unprivileged", "", ""},
 	{"test/mongotest", "internal/fsx test/unprivileged", ""},
+	{"test/s3test", "internal/fsx test/unprivileged", "github.com/minio/minio-go/v7"},
 	{"test/atlastest", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"test/pgtest", "test/unprivileged", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
@@ -127,8 +128,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/bucket internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
-		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
+		"internal/doctor test/tiletest test/oidctest test/s3test test/soak test/bench internal/server cmd/ptiffstore",
+	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/s3test test/atlastest", // shared by the tests of several packages
 	"C":       "internal/codec internal/resample internal/jpeg2000",                                                                      // with the tag native, linked statically
 }
 

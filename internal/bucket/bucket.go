@@ -7,9 +7,17 @@
 package bucket
 
 import (
-	"context"
 	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 var (
@@ -30,7 +38,7 @@ var (
 
 // An Object is what a listing has of an object.
 type Object struct {
-	Key      string // without the prefix of the address; any bytes of UTF-8, also "..", "//" and capitals
+	Key      string // without the prefix of the address; any UTF-8, also "..", "//" and capitals
 	Identity Identity
 }
 
@@ -50,65 +58,171 @@ func (id Identity) Same(other Identity) bool {
 		(id.Version == "" || other.Version == "" || id.Version == other.Version)
 }
 
+// Settings are those of a process. They are never stored, and never shown completely. The
+// credentials are found as the tools of AWS find them, see [Open].
+type Settings struct {
+	Endpoint  string // URL of the server, https://HOST[:PORT] or http://…; "" for AWS
+	Region    string // "" for that of the environment, else us-east-1
+	PathStyle bool   // the bucket is in the path of URLs, not in the name of the host
+	CAFile    string // PEM file of certificate authorities, in addition to those of the system
+	Profile   string // section of the shared credentials file; "" for that of the environment
+
+	Requests   int // concurrent requests for tiles to a bucket; 256 if 0
+	Background int // the same for other work; 32 if 0
+
+	Log     *slog.Logger // nil for none; never gets keys
+	Figures *Figures     // nil to count nothing
+}
+
+const (
+	defaultRegion     = "us-east-1"
+	defaultRequests   = 256
+	defaultBackground = 32
+	queueFactor       = 8 // requests that may wait, for each that may be sent
+)
+
 // A Bucket is the part of a bucket that an address names. Its methods may be called
 // concurrently.
 type Bucket struct {
-	address  Address
-	settings Settings
+	*connection
+	address Address
+	effort  effort
+	limit   *limit
 }
 
-// Settings are those of a process. They are never stored and never shown completely.
-type Settings struct {
-	Endpoint  string // URL of the server, http://HOST[:PORT] or https://…; "" for AWS
-	Region    string // "" for us-east-1
-	PathStyle bool   // the bucket is in the path of URLs, not in the host's name
-	CAFile    string // PEM file of certificate authorities, in addition to those of the system
-	Profile   string // section of the shared credentials file
+// A connection is what a bucket and its view for background work share.
+type connection struct {
+	core       *minio.Core
+	creds      *credentials.Credentials
+	transport  *transport
+	breaker    *breaker
+	background *limit
+	figures    *Figures
+	log        *slog.Logger
+}
+
+// An effort is what a request may cost.
+type effort struct {
+	attempts int
+	total    time.Duration // of all attempts; 0 for no limit
+	stall    time.Duration // without any progress of one attempt
+	wait     time.Duration // before the second attempt; doubled before each further one
+}
+
+var (
+	tileEffort       = effort{attempts: 2, total: 5 * time.Second, stall: 3 * time.Second, wait: 400 * time.Millisecond}
+	backgroundEffort = effort{attempts: 6, stall: 30 * time.Second, wait: 2 * time.Second}
+)
+
+// maxWait limits the time between two attempts.
+const maxWait = 15 * time.Second
+
+// backoff returns the time to wait after the n-th attempt, with jitter.
+func (e effort) backoff(n int) time.Duration {
+	d := min(e.wait<<(n-1), maxWait)
+	return d/2 + rand.N(d)
 }
 
 // Open prepares a client; it sends no request. The caller closes the bucket.
-func Open(a Address, s Settings) (*Bucket, error) { return &Bucket{a, s}, nil }
+//
+// Credentials come from the first of these that is present: AWS_ACCESS_KEY_ID and
+// AWS_SECRET_ACCESS_KEY, the profile of the shared files, a web identity
+// (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN), a container (AWS_CONTAINER_CREDENTIALS_…), and
+// on AWS the role of the instance. Without any, requests are not signed.
+func Open(a Address, s Settings) (*Bucket, error) {
+	endpoint, err := parseEndpoint(s.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTransport(s.CAFile, s.Figures)
+	if err != nil {
+		return nil, err
+	}
+	lookup := minio.BucketLookupDNS
+	if s.PathStyle || strings.Contains(a.Bucket, ".") { // a certificate for *.HOST does not match a name with dots
+		lookup = minio.BucketLookupPath
+	}
+	region := s.region()
+	creds := s.credentials(endpoint == nil, region)
+	host, secure := "s3.amazonaws.com", true
+	if endpoint != nil {
+		host, secure = endpoint.Host, endpoint.Scheme == "https"
+	}
+	core, err := minio.NewCore(host, &minio.Options{
+		Creds: creds, Secure: secure, Transport: t, Region: region, BucketLookup: lookup,
+		MaxRetries: 1, // attempts are counted and delayed here
+	})
+	if err != nil {
+		return nil, errors.New("the endpoint of the object storage is not valid: write https://HOST:PORT")
+	}
+	orDefault := func(n, otherwise int) int {
+		if n <= 0 {
+			return otherwise
+		}
+		return n
+	}
+	c := &connection{
+		core: core, creds: creds, transport: t, breaker: &breaker{}, figures: s.Figures, log: s.Log,
+		background: newLimit(orDefault(s.Background, defaultBackground), queueFactor),
+	}
+	if c.figures == nil {
+		c.figures = &Figures{}
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	t.figures = c.figures
+	c.figures.add(c.breaker)
+	return &Bucket{c, a, tileEffort, newLimit(orDefault(s.Requests, defaultRequests), queueFactor)}, nil
+}
+
+// parseEndpoint returns nil for AWS. Errors do not contain the endpoint: it may hold a
+// password.
+func parseEndpoint(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Hostname() == "", u.Opaque != "":
+		return nil, errors.New("the endpoint of the object storage is not a URL: write https://HOST or https://HOST:PORT")
+	case u.User != nil:
+		return nil, errors.New("the endpoint of the object storage contains credentials, which others could read: give them to the process as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("the endpoint of the object storage has a path: write https://HOST:PORT; the bucket belongs to the address of the store")
+	}
+	return u, nil
+}
+
+// CheckEndpoint returns an error unless s is "" or the URL of a server.
+func CheckEndpoint(s string) error {
+	_, err := parseEndpoint(s)
+	return err
+}
 
 // Close closes the connections.
-func (b *Bucket) Close() {}
+func (b *Bucket) Close() {
+	b.figures.remove(b.breaker)
+	b.transport.close()
+}
 
 // Address returns the address of the bucket.
 func (b *Bucket) Address() Address { return b.address }
 
 // Background returns the bucket for work that may wait: more attempts, longer times, and a
-// limit of its own for concurrent requests, so that it takes no place of a tile.
-func (b *Bucket) Background() *Bucket { return b }
-
-// List calls yield with all objects whose key begins with the prefix of the address and below,
-// in the order of the bytes of their keys, at constant memory. Keys that end with a slash
-// (markers of folders) are left out. It returns nil only if the listing is complete. The error
-// may be that of yield.
-func (b *Bucket) List(ctx context.Context, below string, yield func(Object) error) error {
-	return ErrUnavailable
+// limit of its own for concurrent requests, so that it takes no place of a tile. Closing one
+// closes both.
+func (b *Bucket) Background() *Bucket {
+	return &Bucket{b.connection, b.address, backgroundEffort, b.background}
 }
 
-// Stat returns the identity of an object. [ErrGone] comes from a listing of the key.
-func (b *Bucket) Stat(ctx context.Context, key string) (Identity, error) {
-	return Identity{}, ErrUnavailable
+// fullKey returns the key in the bucket.
+func (b *Bucket) fullKey(key string) (string, error) {
+	full := b.address.Prefix + key
+	if key == "" || len(full) > maxKey || !utf8.ValidString(key) || strings.TrimSpace(full) == "" {
+		return "", &failure{class: ErrDenied, text: "the key is empty, longer than 1,024 bytes or not UTF-8"}
+	}
+	return full, nil
 }
 
-// ReadAt reads exactly len(p) bytes at an offset of the object with this identity, with one
-// request an attempt. If it returns an error, p has undefined contents. Bytes beyond the size
-// of the identity are [io.ErrUnexpectedEOF].
-func (b *Bucket) ReadAt(ctx context.Context, key string, id Identity, p []byte, off int64) error {
-	return ErrUnavailable
-}
-
-// A Probe is what [Bucket.Probe] found out.
-type Probe struct {
-	Region   string        // "" if the server does not say
-	Clock    time.Duration // how far the clock of the server is ahead of ours; 0 if it sends none
-	Objects  bool          // there is at least one object below the prefix
-	IfMatch  bool          // a read with a wrong ETag is refused; known only with Objects
-	ETags    bool          // objects have an ETag
-	Writable bool          // an object could be written and deleted, if that was asked for
-}
-
-// Probe asks the server for one page of a listing, and for one byte of an object with the
-// right and with a wrong ETag.
-func (b *Bucket) Probe(ctx context.Context) (Probe, error) { return Probe{}, ErrUnavailable }
+var errShort = io.ErrUnexpectedEOF
