@@ -133,7 +133,9 @@ func TestChanged(t *testing.T) {
 	release()
 	for _, change := range []func(*http.Response){
 		nil,
-		func(r *http.Response) { r.Header.Set("Last-Modified", id.Modified.Add(time.Second).Format(http.TimeFormat)) },
+		func(r *http.Response) {
+			r.Header.Set("Last-Modified", id.Modified.Add(time.Second).Format(http.TimeFormat))
+		},
 	} {
 		proxy.Set(s3test.Fault{Kind: "get", Change: change})
 		if err := b.ReadAt(t.Context(), "a", id, p, 0); !errors.Is(err, ErrChanged) {

@@ -60,6 +60,7 @@ type exchange struct {
 	kind   kind
 	stall  time.Duration
 	cancel context.CancelCauseFunc // of the context of the exchange
+	extra  http.Header             // conditions that the library has no options for; they are not signed
 
 	sent   int // requests: more than one only for a page of a listing
 	status int // 0 if no answer came
@@ -128,7 +129,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("bucket: a request that was not asked for")
 	}
 	cancel := x.cancel
-	*x = exchange{kind: x.kind, stall: x.stall, cancel: cancel, sent: x.sent + 1}
+	*x = exchange{kind: x.kind, stall: x.stall, cancel: cancel, extra: x.extra, sent: x.sent + 1}
+	for name, values := range x.extra {
+		req.Header[name] = values
+	}
 	w := &watch{x: x, figures: t.figures, began: time.Now()}
 	w.timer = time.AfterFunc(x.stall, func() { cancel(errStalled) })
 	if req.Body != nil && req.Body != http.NoBody {
