@@ -94,6 +94,9 @@ func File(ctx context.Context, src source.Source, path string) Inspection {
 	before := f.Identity()
 	found := examine(ctx, f, before.Size)
 	found.Identity = before
+	if _, local := src.(*source.Directory); !local {
+		found.asObject()
+	}
 	if found.Kind == Unreadable || found.Kind == Skipped {
 		return found
 	}
@@ -105,6 +108,17 @@ func File(ctx context.Context, src source.Source, path string) Inspection {
 		return Inspection{Kind: Changing, Reason: "the file changed while it was inspected", Identity: after}
 	}
 	return found
+}
+
+// asObject corrects the inspection of an object of a bucket: what its server does not answer says
+// nothing about it, and DICOM is only read from folders.
+func (f *Inspection) asObject() {
+	switch {
+	case f.Kind == Unreadable:
+		f.Kind = Skipped
+	case f.Slide != nil && f.Slide.Format == "dicom":
+		*f = Inspection{Kind: Unsupported, Identity: f.Identity, Reason: "DICOM objects in a bucket are not read yet: copy the series to a folder"}
+	}
 }
 
 // colorProfile describes the colour profile of a slide; nil if it cannot be read at present.
@@ -276,6 +290,10 @@ func ReadError(err error) Inspection {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fsx.ErrNotRegular):
 		return Inspection{Kind: Gone, Reason: "the file does not exist"}
+	case errors.Is(err, source.ErrUnavailable):
+		return Inspection{Kind: Skipped, Reason: fsx.WithoutPath(err).Error()}
+	case errors.Is(err, source.ErrChanged):
+		return Inspection{Kind: Changing, Reason: "the file changed while it was inspected"}
 	case errors.Is(err, fs.ErrPermission):
 		words = fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())
 	case errors.Is(err, errCostly):

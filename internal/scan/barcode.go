@@ -118,10 +118,10 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 		return err
 	}
 	work, end := l.s.Memory.Begin(ctx, 0)
-	text, err := readLabel(work, st, im)
+	text, err := l.s.readLabel(work, st, im)
 	end()
 	switch {
-	case errors.Is(err, render.ErrBusy):
+	case errors.Is(err, render.ErrBusy), errors.Is(err, source.ErrUnavailable):
 		return err // retried later
 	case errors.Is(err, errReplaced):
 		return nil // queued again after its next inspection
@@ -157,7 +157,10 @@ var errUnchanged = errors.New("nothing to change")
 var errReplaced = errors.New("the file is not the one that was inspected")
 
 // readLabel returns the text of the code on the label of an image.
-func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+func (s *Syncer) readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	if st.Kind != catalog.Directory {
+		return s.readObjectLabel(ctx, st, im)
+	}
 	if catalog.IsSeries(im.Path) {
 		return readSeriesLabel(ctx, st, im)
 	}
@@ -174,11 +177,11 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
-	s, err := slide.Open(f, im.Identity.Size)
+	sl, err := slide.Open(f, im.Identity.Size)
 	if err != nil {
 		return "", err
 	}
-	pic, err := render.ReadAssociated(ctx, s, "label")
+	pic, err := render.ReadAssociated(ctx, sl, "label")
 	if err != nil {
 		return "", err
 	}
@@ -195,7 +198,25 @@ func readSeriesLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) 
 		return "", errReplaced
 	}
 	defer dir.Close()
-	s, err := dir.Slide(ctx, im.Path)
+	return labelOf(ctx, dir, im)
+}
+
+// readObjectLabel is readLabel for an image that is not in a folder.
+func (s *Syncer) readObjectLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	src, err := s.sources().Open(st)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	return labelOf(ctx, src, im)
+}
+
+// labelOf returns the text of the code on the label of an image of a source.
+func labelOf(ctx context.Context, src source.Source, im *catalog.Image) (string, error) {
+	s, err := src.Slide(ctx, im.Path)
+	if errors.Is(err, source.ErrUnavailable) {
+		return "", err
+	}
 	if err != nil || !s.Identity.Same(im.Identity) || s.Err != nil {
 		if err == nil {
 			s.Close()

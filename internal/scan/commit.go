@@ -29,7 +29,7 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 		if !p.isCurrent(l) {
 			continue
 		}
-		v := inspect.Judge(&l.inspection, l.observation, p.policy(l.Path), p.s.now())
+		v := inspect.Judge(&l.inspection, l.observation, p.policy(l.Path), p.now())
 		im, err := p.record(ctx, l, &v)
 		if err != nil {
 			return err
@@ -83,6 +83,9 @@ func (p *scan) skip(l *inspected) {
 func (p *scan) isCurrent(l *inspected) bool {
 	if l.inspection.Kind == inspect.Gone {
 		return false
+	}
+	if p.store.Kind == catalog.S3 {
+		return true // each read was of the object that was opened
 	}
 	id, err := p.stat(l.Path)
 	if errors.Is(err, fs.ErrNotExist) {

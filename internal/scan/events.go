@@ -212,7 +212,7 @@ func (p *eventScan) wanted(f source.Item) bool {
 	}
 	p.waiting.Lock()
 	defer p.waiting.Unlock()
-	return f.Closed && e.State == catalog.Arriving || p.isDue(f, e, p.s.now())
+	return f.Closed && e.State == catalog.Arriving || p.isDue(f, e, p.now())
 }
 
 // wentMissing reports whether a slide that was at path is gone.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -62,6 +64,9 @@ func (p guard) markReportedMissing(ctx context.Context, gone []string) (urgency,
 // requested an inspection. That says nothing about the other slides, so all missing
 // slides are counted as in a scan, whichever process made the last one.
 func (p guard) markOneMissing(ctx context.Context, path string) error {
+	if p.store.Kind == catalog.S3 {
+		return p.markObjectMissing(ctx, path)
+	}
 	gone := 0
 	for other, e := range p.s.mirror().Files(p.store.ID) {
 		if ctx.Err() != nil {
@@ -75,6 +80,61 @@ func (p guard) markOneMissing(ctx context.Context, path string) error {
 		return err
 	}
 	return p.markMissing(ctx, []string{path})
+}
+
+// markObjectMissing is markOneMissing for a bucket, whose objects are counted by listing it.
+func (p guard) markObjectMissing(ctx context.Context, path string) error {
+	left := p.known()
+	known := counted(left)
+	if _, err := p.src.List(ctx, source.ListOptions{Item: func(f source.Item) { delete(left, f.Path) }}); err != nil {
+		return err
+	}
+	if _, gone := left[path]; !gone {
+		return nil
+	}
+	if gone := counted(left); gone == known && !p.o.Confirm {
+		return fmt.Errorf("%w (%d of %d)", ErrManyMissing, gone, known)
+	} else if err := p.refuse(gone); err != nil {
+		return err
+	}
+	return p.markMissing(ctx, []string{path})
+}
+
+// askAtOnce is how many objects are looked for at once.
+const askAtOnce = 16
+
+// confirmAbsent returns those of the paths that a bucket has no object for when it is asked for
+// each: a listing may be older than an upload. An error says that nothing is known.
+func (p guard) confirmAbsent(ctx context.Context, paths []string) ([]string, error) {
+	if p.store.Kind != catalog.S3 || len(paths) == 0 {
+		return paths, nil
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	gone := make([]bool, len(paths))
+	var next atomic.Int64
+	var asking sync.WaitGroup
+	for range min(askAtOnce, len(paths)) {
+		asking.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(paths) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				_, err := p.stat(paths[i])
+				if gone[i] = fsx.IsGone(err); err != nil && !gone[i] {
+					stop(err)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	var absent []string
+	for i, path := range paths {
+		if gone[i] {
+			absent = append(absent, path)
+		}
+	}
+	return absent, nil
 }
 
 // sameRoot checks that the folder is the store's. The device number may change when a
@@ -189,8 +249,10 @@ func (p guard) markBatchMissing(ctx context.Context, paths []string) error {
 	now := p.s.now().UTC()
 	var list []*catalog.Image
 	for _, path := range paths {
-		if _, err := p.stat(path); !fsx.IsGone(err) {
-			continue // it came back, or its folder can't be read
+		if p.store.Kind != catalog.S3 { // whose objects were confirmed to be absent
+			if _, err := p.stat(path); !fsx.IsGone(err) {
+				continue // it came back, or its folder can't be read
+			}
 		}
 		delete(p.waiting.Files, path)
 		im, err := p.c.Images.ByPath(ctx, p.store.ID, path)
@@ -209,7 +271,10 @@ func (p guard) markBatchMissing(ctx context.Context, paths []string) error {
 			}
 		}
 		im.State, im.Reason, im.MissingSince = catalog.Missing, "the file no longer exists", &now
-		if p.store.Kind != catalog.Directory {
+		switch p.store.Kind {
+		case catalog.S3:
+			im.Reason = "the bucket no longer has the object"
+		case catalog.MongoDB, catalog.Dump:
 			im.Reason = "the database no longer has the image"
 		}
 		keepAnnotations(im)

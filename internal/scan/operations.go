@@ -23,7 +23,7 @@ func (s *Syncer) Import(ctx context.Context, image string, progress func(done, t
 	return s.managedStore(st).Import(ctx, im.ID, progress)
 }
 
-// Slide opens the image at a path of a database or a dump. The error satisfies [fsx.IsGone] if
+// Slide opens the image at a path of a database, a dump or a bucket. The error satisfies [fsx.IsGone] if
 // there is no such image.
 func (s *Syncer) Slide(ctx context.Context, st *catalog.Store, path string) (*source.Slide, error) {
 	src, err := s.sources().Open(st)

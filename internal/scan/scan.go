@@ -3,8 +3,8 @@
 // store's folder for new, changed and removed files, and watches the folder between
 // scans.
 //
-// The images of a database or dump of SlideAtlas are treated like files, except that they
-// need not settle and that nothing reports changes of them.
+// The images of a database or dump of SlideAtlas and the objects of a bucket are treated like
+// files, except that they need not settle and that nothing reports changes of them.
 //
 // The folder of an in-place store is only read. In a managed store files arrive in an
 // incoming folder, are served from there at once, and are then moved to a path named by
@@ -107,8 +107,8 @@ type Syncer struct {
 	// has changed and is still available. It must not block.
 	Available func(image string)
 
-	// Sources opens the databases and dumps of stores; one of its own if nil, which opens no
-	// dumps.
+	// Sources opens the databases, dumps and buckets of stores; one of its own if nil, which
+	// opens no dumps.
 	Sources *source.Pool
 
 	// Received, if not nil, holds the digests and inspections of files that this process received.
@@ -187,9 +187,11 @@ type folder struct {
 
 	// The lock of waiting is held while the catalog is changed, and also guards what follows.
 	waiting  *inspect.Observations
-	seenRoot fsx.Identity // of the folder that was last scanned
-	scanned  bool         // a scan has completed
-	refused  error        // why the last scan marked nothing missing; nil if it was not refused
+	seenRoot fsx.Identity  // of the folder that was last scanned
+	scanned  bool          // a scan has completed
+	refused  error         // why the last scan marked nothing missing; nil if it was not refused
+	entries  int           // objects that the last complete listing of a bucket had
+	listing  time.Duration // how long it took
 }
 
 func (s *Syncer) folder(store string) *folder {

@@ -40,6 +40,7 @@ type scan struct {
 	prefix       string        // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	rootID       fsx.Identity
 	settlePolicy inspect.Policy
+	ahead        time.Duration                // of the clock that sets the times of files, compared with ours
 	enter        func(dir string, dev uint64) // see walker
 	taken        map[string]bool              // paths of files that were found under another name
 	result       *Result
@@ -139,8 +140,11 @@ func (p *scan) policy(path string) inspect.Policy {
 	return w
 }
 
-// openImages opens the store's database or dump. Its images are complete: they do not
-// settle.
+// now is the time by the clock that sets the times of files.
+func (p *scan) now() time.Time { return p.s.now().Add(p.ahead) }
+
+// openImages opens the store's database, dump or bucket. Its images are complete: they do not
+// settle. Objects of gateways over file systems may still be written.
 func (p *scan) openImages() error {
 	src, err := p.s.sources().Open(p.store)
 	if err != nil {
@@ -151,11 +155,15 @@ func (p *scan) openImages() error {
 		return err
 	}
 	p.src = src
+	if c, ok := src.(interface{ Ahead() time.Duration }); ok {
+		p.ahead = c.Ahead()
+		p.settlePolicy.Settle = cmp.Or(p.store.Settle, cmp.Or(p.s.Settle, DefaultSettle))
+	}
 	return nil
 }
 
-// stillThere returns the error of a database or dump that is unreachable by now: its images
-// may have been skipped.
+// stillThere returns the error of a database, dump or bucket that is unreachable by now: its
+// images may have been skipped.
 func (p *scan) stillThere() error {
 	if p.store.Kind == catalog.Directory {
 		return nil
@@ -187,7 +195,9 @@ func (p *scan) whole(ctx context.Context) error {
 	}
 	p.result.Links = w.Links
 	p.failUnreadable(w)
+	known := counted(left)
 	due := p.due(files, left)
+	none := p.store.Kind == catalog.S3 && known > 0 && counted(left) == known
 	if err := cmp.Or(p.inspectAll(ctx, due), p.stillThere()); err != nil {
 		return err
 	}
@@ -197,10 +207,26 @@ func (p *scan) whole(ctx context.Context) error {
 		}
 	}
 	absent := missing.notMoved(missing.absent(left, w))
+	if none && !p.o.Confirm {
+		return fmt.Errorf("%w (%d of %d)", ErrManyMissing, known, known)
+	}
 	if err := missing.refuse(len(absent)); err != nil {
 		return err
 	}
+	if absent, err = missing.confirmAbsent(ctx, absent); err != nil {
+		return err
+	}
 	return missing.markMissing(ctx, absent)
+}
+
+// counted is how many of the entries are of slides that users see and whose files exist.
+func counted(entries map[string]mirror.Entry) (n int) {
+	for _, e := range entries {
+		if e.Counts() {
+			n++
+		}
+	}
+	return n
 }
 
 // withoutPacked removes the items that were packed into another store.
@@ -222,6 +248,10 @@ func (p *scan) known() map[string]mirror.Entry {
 // failUnreadable records what could not be read. It names no file.
 func (p *scan) failUnreadable(l *source.Listing) {
 	for _, u := range l.Unreadable {
+		if p.store.Kind == catalog.S3 {
+			p.result.fail("", u.Err.Error()) // its key is a file name
+			continue
+		}
 		if p.store.Kind != catalog.Directory {
 			p.result.fail("", strings.TrimPrefix(u.Path+": ", ": ")+u.Err.Error())
 			continue
@@ -235,7 +265,9 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 	followed := make(chan error, 1)
 	go func() { followed <- p.s.follow(ctx) }()
 	var files []source.Item
+	began := time.Now()
 	w, err := p.src.List(ctx, source.ListOptions{Enter: p.enter, Item: func(f source.Item) { files = append(files, f) }})
+	p.listedIn(w.Entries, time.Since(began))
 	if followErr := <-followed; followErr != nil {
 		return nil, nil, followErr
 	}
@@ -247,14 +279,10 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 
 // due removes the files that were found from left, and returns those to be inspected.
 func (p *scan) due(files []source.Item, left map[string]mirror.Entry) (due []source.Item) {
-	now := p.s.now()
+	now := p.now()
 	p.waiting.Lock()
 	defer p.waiting.Unlock()
-	for path := range p.waiting.Files {
-		if _, err := p.stat(path); errors.Is(err, fs.ErrNotExist) {
-			delete(p.waiting.Files, path)
-		}
-	}
+	p.forgetGone(files)
 	p.seenRoot = p.rootID
 	for _, f := range files {
 		e, ok := left[f.Path]
@@ -270,6 +298,24 @@ func (p *scan) due(files []source.Item, left map[string]mirror.Entry) (due []sou
 		}
 	}
 	return due
+}
+
+// forgetGone removes files that are gone from those that wait. A bucket is not asked for each:
+// its objects were listed just now.
+func (p *scan) forgetGone(files []source.Item) {
+	if p.store.Kind == catalog.S3 && len(p.waiting.Files) > 0 {
+		listed := make(map[string]bool, len(files))
+		for _, f := range files {
+			listed[f.Path] = true
+		}
+		maps.DeleteFunc(p.waiting.Files, func(path string, _ inspect.Observation) bool { return !listed[path] })
+		return
+	}
+	for path := range p.waiting.Files {
+		if _, err := p.stat(path); errors.Is(err, fs.ErrNotExist) {
+			delete(p.waiting.Files, path)
+		}
+	}
 }
 
 // isDue reports whether a known file has to be inspected.

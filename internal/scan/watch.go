@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -23,7 +24,10 @@ const (
 	// pollImages is how often a database or dump is scanned: that reads the documents of all
 	// images.
 	pollImages = 2 * time.Minute
-	// retryImages is the time between attempts to reach a database or dump.
+	// pollObjects is how often a bucket of up to a thousand objects is listed, and pollObjectsMost
+	// how often one of a million: each page of a thousand is a request that costs money.
+	pollObjects, pollObjectsMost = 30 * time.Second, 15 * time.Minute
+	// retryImages is the time between attempts to reach a database, dump or bucket.
 	retryImages = 10 * time.Second
 	// netEvery is how often a watched folder is scanned as a safety net: writes through a
 	// memory map are not reported.
@@ -241,6 +245,9 @@ func (r *watch) listen() {
 	case catalog.Dump:
 		r.stopWatching("dumps are not watched")
 		return
+	case catalog.S3:
+		r.stopWatching("a bucket does not report changes")
+		return
 	}
 	root, prefix := r.store.Root, ""
 	if r.store.Mode == catalog.Managed {
@@ -314,6 +321,9 @@ func (r *watch) scanned(p scanned) {
 		}
 	}
 	took := time.Duration(p.result.Duration * float64(time.Second))
+	if r.store.Kind == catalog.S3 {
+		_, took = r.Syncer.folder(r.Store).listed() // the first inspection of a large bucket takes hours
+	}
 	r.nextScan, r.rested = now.Add(max(r.interval(p.err), restShare*took)), now.Add(restShare*took)
 	if r.soon && p.err == nil {
 		r.nextScan = r.rested
@@ -344,10 +354,34 @@ func (r *watch) interval(err error) time.Duration {
 
 // poll is how often the store is scanned if nothing reports changes of it.
 func (r *watch) poll() time.Duration {
-	if r.store.Kind != catalog.Directory {
+	switch r.store.Kind {
+	case catalog.S3:
+		objects, _ := r.Syncer.folder(r.Store).listed()
+		return cmp.Or(r.Poll, pollOf(objects))
+	case catalog.MongoDB, catalog.Dump:
 		return cmp.Or(r.Poll, pollImages)
 	}
 	return cmp.Or(r.Poll, pollEvery)
+}
+
+// pollOf is how often a bucket of so many objects is listed. The interval grows with the square
+// root of their number.
+func pollOf(objects int) time.Duration {
+	times := math.Sqrt(float64(objects) / 1000)
+	return min(max(pollObjects, time.Duration(times*float64(pollObjects))), pollObjectsMost)
+}
+
+// listed is how many objects the last listing of a bucket had, and how long it took.
+func (f *folder) listed() (objects int, took time.Duration) {
+	f.waiting.Lock()
+	defer f.waiting.Unlock()
+	return f.entries, f.listing
+}
+
+func (f *folder) listedIn(objects int, took time.Duration) {
+	f.waiting.Lock()
+	defer f.waiting.Unlock()
+	f.entries, f.listing = objects, took
 }
 
 func (r *watch) pause() time.Duration { return cmp.Or(r.Syncer.Pause, DefaultPause) }
@@ -368,12 +402,19 @@ func (r *watch) handleEvents(ctx context.Context) error {
 
 // checkWaiting inspects the waiting files that are due.
 func (r *watch) checkWaiting(ctx context.Context) error {
+	if r.polled() {
+		return nil
+	}
 	list := map[string]source.Sign{}
 	for _, path := range r.Syncer.folder(r.Store).waiting.Paths() {
 		list[path] = source.Touched
 	}
 	return r.touch(ctx, list)
 }
+
+// polled reports whether only scans inspect the waiting images, because asking for each costs a
+// request.
+func (r *watch) polled() bool { return r.store != nil && r.store.Kind != catalog.Directory }
 
 func (r *watch) touch(ctx context.Context, list map[string]source.Sign) error {
 	if len(list) == 0 || r.store == nil {
@@ -411,7 +452,7 @@ func (r *watch) wakeAt() time.Time {
 	if r.running {
 		at = time.Now().Add(time.Hour)
 	}
-	if r.store != nil && len(r.Syncer.folder(r.Store).waiting.Paths()) > 0 {
+	if r.store != nil && !r.polled() && len(r.Syncer.folder(r.Store).waiting.Paths()) > 0 {
 		if soon := time.Now().Add(r.pause()); soon.Before(at) {
 			at = soon
 		}

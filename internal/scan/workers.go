@@ -93,7 +93,7 @@ func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
 	if s.Since.IsZero() {
 		s = p.lastObservation(f)
 	}
-	now := p.s.now()
+	now := p.now()
 	s = s.Observe(f.Identity, now)
 	s.Closed = s.Closed || f.Closed
 	l := &inspected{Item: f, inspection: p.examine(ctx, f)}
@@ -115,6 +115,9 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 		}
 	}
 	l := inspect.File(ctx, p.src, f.Path)
+	if l.Kind == inspect.Changing && p.store.Kind == catalog.S3 {
+		l = inspect.File(ctx, p.src, f.Path) // the new object is complete already
+	}
 	l.Sent = l.Kind == inspect.Damaged && managed.Uploaded(p.store, f.Path, l.Identity)
 	e, known := p.s.mirror().File(p.store.ID, f.Path)
 	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
@@ -170,7 +173,7 @@ func (p *scan) previousPath(f source.Item) (string, bool) {
 // wait inspects the files again that only need to be seen unchanged.
 func (p *scan) wait(ctx context.Context) error {
 	for range 3 { // a file that keeps changing is not waited for
-		now := p.s.now()
+		now := p.now()
 		var due []source.Item
 		var longest time.Duration
 		p.waiting.Lock()

@@ -13,8 +13,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// images opens the slides of databases and dumps, and those of several files, for the tile
-// server.
+// images opens the slides of databases, dumps and buckets, and those of several files, for the
+// tile server.
 type images struct {
 	catalog *catalog.Catalog
 	sources *source.Pool
@@ -50,7 +50,11 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 		s.Close()
 		return tile.Opened{}, s.Err
 	}
-	return tile.Opened{Slide: s.Slide, Identity: s.Identity, Explain: explain, Close: func() { s.Close() }}, nil
+	o := tile.Opened{Slide: s.Slide, Identity: s.Identity, Explain: explain, Close: func() { s.Close() }}
+	if st.Kind == catalog.S3 {
+		o.Current, o.Written = s.Current, s.Written
+	}
+	return o, nil
 }
 
 // openSet opens a slide of several files.

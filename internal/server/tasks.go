@@ -27,7 +27,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	}
 	s.handlers = &taskhandler.Handlers{
 		Catalog: s.storage.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),
-		Verifier: &verify.Verifier{Catalog: s.storage.catalog, Log: s.log},
+		Verifier: &verify.Verifier{Catalog: s.storage.catalog, Sources: s.storage.sources, Log: s.log},
 		Tiles:    s.storage.tiles, Renderer: s.storage.renderer, Decode: s.storage.decode, Reserve: s.o.Upload.Reserve, Exports: s.o.Exports,
 		Wider: s.wider,
 	}

@@ -25,15 +25,12 @@ const (
 // otherwise the error is [ErrChanged].
 type openObject struct {
 	of       *objects
+	bucket   *bucket.Bucket
 	key      string
 	identity bucket.Identity
 	id       fsx.Identity
 	changed  atomic.Bool             // a read has found another object
 	blocks   map[int64]*list.Element // by number; guarded by the lock of recentBlocks
-}
-
-func newOpenObject(of *objects, key string, identity bucket.Identity, id fsx.Identity) *openObject {
-	return &openObject{of: of, key: key, identity: identity, id: id, blocks: map[int64]*list.Element{}}
 }
 
 // Identity returns the identity of the object when it was opened.
@@ -108,7 +105,7 @@ func (f *openObject) read(p []byte, off int64) error {
 		return ErrChanged
 	}
 	ctx := context.Background()
-	err := bucketError(ctx, f.of.bucket.ReadAt(ctx, f.key, f.identity, p, off))
+	err := bucketError(ctx, f.bucket.ReadAt(ctx, f.key, f.identity, p, off))
 	if errors.Is(err, ErrChanged) {
 		f.changed.Store(true)
 	}

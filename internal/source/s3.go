@@ -1,6 +1,7 @@
 package source
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -207,15 +208,22 @@ func (o *objects) Identify(path string) (fsx.Identity, error) {
 	return id, err
 }
 
-// Open opens the object at path for random reads.
-func (o *objects) Open(path string) (Object, error) { return o.open(context.Background(), path) }
+// Open opens the object at path for random reads, which may wait for those of tiles.
+func (o *objects) Open(path string) (Object, error) {
+	f, err := o.open(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	f.bucket = o.bucket.Background()
+	return f, nil
+}
 
 func (o *objects) open(ctx context.Context, path string) (*openObject, error) {
 	of, id, err := o.stat(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return newOpenObject(o, path, of, id), nil
+	return &openObject{of: o, bucket: o.bucket, key: path, identity: of, id: id, blocks: map[int64]*list.Element{}}, nil
 }
 
 // Slide opens the object at path as a slide.

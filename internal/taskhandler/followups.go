@@ -170,8 +170,8 @@ func (f *FollowUps) all(ctx context.Context, store string) (again bool, err erro
 	}
 	began := time.Now()
 	for _, kind := range []string{task.ImportFile, task.HashImage, task.ReadBarcode} {
-		if kind == task.ImportFile && s.Mode != catalog.Managed || s.Kind != catalog.Directory {
-			continue // images in databases and dumps are not files
+		if kind == task.ImportFile && s.Mode != catalog.Managed || !follows(s, kind) {
+			continue
 		}
 		v, err := f.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})
 		if err != nil {
@@ -180,6 +180,12 @@ func (f *FollowUps) all(ctx context.Context, store string) (again bool, err erro
 		again = again || v.State == task.Running && v.SubmittedAt.Before(began)
 	}
 	return again, nil
+}
+
+// follows reports whether new images of a store need a task without being asked for. Images in
+// databases and dumps are not files. Reading all bytes of a bucket costs money and time.
+func follows(s *catalog.Store, kind string) bool {
+	return s.Kind == catalog.Directory || s.Kind == catalog.S3 && kind == task.ReadBarcode
 }
 
 // convert submits the conversion of a quarantined image, if that is possible and was not

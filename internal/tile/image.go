@@ -216,7 +216,7 @@ func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) 
 		m.Part, m.Halved = p.part.Rectangle, p.part.halved
 	}
 	ans.Body, err = im.srv.o.Render(ctx, m)
-	return err
+	return h.explain(err)
 }
 
 // read reads a stored tile, unless it is cached. Its memory is counted before it is allocated:
@@ -232,7 +232,7 @@ func (im *Image) read(h *handle, p *location, ans *Answer) (err error) {
 	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
 		return im.srv.full()
 	}
-	ans.Body, err = h.slide.AppendTile((*ans.buf)[:0], p.level, p.x, p.y)
+	ans.Body, err = h.appendTile((*ans.buf)[:0], p.level, p.x, p.y)
 	if err == nil {
 		*ans.buf = ans.Body
 		ans.hold(im.srv, int64(cap(ans.Body)))
@@ -375,7 +375,7 @@ func (im *Image) view(ctx context.Context, f func(s *slide.Slide, lease Lease) e
 		return err
 	}
 	defer h.release()
-	err = f(h.slide, im.lease(h))
+	err = h.explain(f(h.slide, im.lease(h)))
 	if isTransient(err) {
 		return err
 	}

@@ -12,26 +12,27 @@ import (
 )
 
 // An Opened is an open slide that is not one file of a folder: an image in a database, whose
-// tiles are JPEGs that are read one by one, or a set of files.
+// tiles are JPEGs that are read one by one, a set of files, or an object of a bucket.
 type Opened struct {
 	Slide    *slide.Slide // of [slide.New], unless Current is set
 	Identity fsx.Identity // of what was opened; compared with that of [File]
-	// Current compares the files of a set with those that were opened; nil unless the slide
-	// is one. Its error is [ErrChanged] if they differ. It is called at most once per
+	// Current compares the files of a set, or an object, with those that were opened; nil unless
+	// the slide is one. Its error is [ErrChanged] if they differ. It is called at most once per
 	// [PathCheck].
 	Current func() error
-	// Written reports whether a read from the slide of a set has found that the file it read
-	// from was written to. Then it has failed.
+	// Written reports whether a read from the slide of a set or an object has found that what it
+	// read from was written to. Then it has failed.
 	Written func() bool
 	Files   int // of a set, all of which are open
-	// Explain, if not nil, returns the error of package tile for an error of reading a
-	// tile: [ErrUnreachable], [ErrChanged] or err itself.
+	// Explain, if not nil, returns the error of package tile for an error of reading from the
+	// slide: [ErrUnreachable], [ErrChanged] or err itself.
 	Explain func(err error) error
 	// Close, if not nil, is called when no request reads from the slide any more.
 	Close func()
 }
 
-// isSet reports whether the slide is a set of files.
+// isSet reports whether the slide is a set of files or an object of a bucket, which is read like
+// one file.
 func (h *handle) isSet() bool { return h.opened != nil && h.opened.Current != nil }
 
 // openSet opens a slide that is a set of files.
@@ -67,11 +68,15 @@ func (im *Image) openOther(ctx context.Context) (*handle, error) {
 		im.changed(err)
 		return nil, asUnreadable(err)
 	}
-	h := &handle{opened: &o, identity: o.Identity, image: im}
+	h := &handle{slide: o.Slide, opened: &o, identity: o.Identity, image: im, number: handles.Add(1)}
 	if !o.Identity.Same(im.File.Identity) {
 		h.close()
 		im.changed(ErrChanged)
 		return nil, ErrChanged
+	}
+	if h.isSet() {
+		h.tiles = newTileTable(h.slide)
+		return h, nil
 	}
 	h.slide = o.Slide.WithTiles(func(dst []byte, level, col, row int) ([]byte, error) {
 		t, err := h.stored(context.Background(), level, col, row)
@@ -124,6 +129,29 @@ func (h *handle) ask(level, col, row int) (*cachedTile, error) {
 		return nil, err
 	}
 	return newCachedTile(b), nil
+}
+
+// explain returns the error of this package for an error of reading from the slide.
+func (h *handle) explain(err error) error {
+	if err == nil || h.opened == nil || h.opened.Explain == nil {
+		return err
+	}
+	return h.opened.Explain(err)
+}
+
+// appendTile reads a stored tile of a slide that is read like a file.
+func (h *handle) appendTile(dst []byte, level, col, row int) ([]byte, error) {
+	if h.opened == nil || h.opened.Explain == nil {
+		return h.slide.AppendTile(dst, level, col, row)
+	}
+	source := &h.image.store.source
+	if !source.begin() {
+		return dst, errNoAnswer
+	}
+	b, err := h.slide.AppendTile(dst, level, col, row)
+	err = h.explain(err)
+	source.end(err)
+	return b, err
 }
 
 // errNoAnswer reports a store whose server has not answered previous requests.

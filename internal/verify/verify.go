@@ -31,6 +31,7 @@ var (
 // A Verifier reads the files of stores and compares their bytes with the catalog.
 type Verifier struct {
 	Catalog *catalog.Catalog
+	Sources *source.Pool // opens buckets; nil to verify no stores in buckets
 	Log     *slog.Logger // nil for none
 }
 
@@ -71,7 +72,7 @@ func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, 
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
 	r := newRun(v, st, o)
-	if st.Kind != catalog.Directory {
+	if !v.reads(st) {
 		return r.result, nil
 	}
 	total := st.Counts[catalog.Available]
@@ -120,8 +121,8 @@ func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, err
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
 	r := newRun(v, st, o)
-	if st.Kind != catalog.Directory {
-		return r.result, fmt.Errorf("%w: image %s is not a file: its tiles are in a database", ErrNotReady, im.ID)
+	if !v.reads(st) {
+		return r.result, fmt.Errorf("%w: image %s is not a file that can be read here: its tiles are in a database", ErrNotReady, im.ID)
 	}
 	if im.State != catalog.Available && (im.State != catalog.Broken || im.DamagedAt == nil) {
 		return r.result, fmt.Errorf("%w: image %s is %s", ErrNotReady, im.ID, im.State)
@@ -135,6 +136,11 @@ func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, err
 	}
 	r.result.Duration = time.Since(began).Seconds()
 	return r.result, err
+}
+
+// reads reports whether the images of a store are files that this process can read.
+func (v *Verifier) reads(st *catalog.Store) bool {
+	return st.Kind == catalog.Directory || st.Kind == catalog.S3 && v.Sources != nil
 }
 
 // A run reads files of one store, one after the other.
@@ -159,6 +165,9 @@ func newRun(v *Verifier, st *catalog.Store, o Options) *run {
 // rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty like
 // the mount point of a disk that is not mounted.
 func (r *run) rootIsThere() error {
+	if r.store.Kind == catalog.S3 {
+		return r.bucketIsThere()
+	}
 	f, err := fsx.OpenFolder(r.store.Root)
 	if err == nil {
 		defer f.Close()
@@ -228,7 +237,10 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 // read returns the digest of an image's file, and whether the file is the cataloged
 // one. A file with another size or mtime was written to, which is left to the scanner.
 func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
-	if catalog.IsSeries(e.Path) {
+	switch {
+	case r.store.Kind == catalog.S3:
+		return r.readObject(ctx, e, progress)
+	case catalog.IsSeries(e.Path):
 		return r.readSeries(ctx, e, progress)
 	}
 	f, err := fsx.Open(r.store.File(e.Path))
