@@ -75,8 +75,8 @@ func (c *checker) table(level int) error {
 		return err
 	}
 	var first, last tileRange
-	for i := range min(t.offsets.Len(), t.counts.Len()) {
-		off, n := t.offsets.At(i), t.counts.At(i)
+	for i := range t.len() {
+		off, n := t.at(i)
 		if n == 0 {
 			continue
 		}

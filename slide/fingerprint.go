@@ -39,9 +39,9 @@ func (s *Slide) Fingerprint() (sum [sha256.Size]byte, err error) {
 				return sum, fmt.Errorf("slide: level %d: %w", i, err)
 			}
 		}
-		for j := range min(t.offsets.Len(), t.counts.Len()) {
-			number(t.offsets.At(j))
-			number(t.counts.At(j))
+		for p := range t.places() {
+			number(p.off)
+			number(p.n)
 		}
 	}
 	if s.isComposite() {

@@ -30,6 +30,10 @@ type source struct {
 	columns, rows   int
 	offsets, counts tiff.Tag
 
+	// record returns the table of a structure record, or nil if it is to be read from the
+	// file. It is nil without a structure record.
+	record func() (*compactTable, error)
+
 	mu    sync.Mutex // held while the table is read
 	table atomic.Pointer[table]
 }
@@ -37,8 +41,9 @@ type source struct {
 // A table is the part of a source that is read with its first tile.
 type table struct {
 	offsets, counts tiff.Array
-	missing         *tileSet // tiles to be derived from a larger level; nil for none
-	*splicer                 // nil unless the level is JPEG
+	compact         *compactTable // instead of both, with a structure record
+	missing         *tileSet      // tiles to be derived from a larger level; nil for none
+	*splicer                      // nil unless the level is JPEG
 }
 
 // extent locates tile col,row of a plane. The error is [ErrEmptyTile] for a tile that the scanner
@@ -49,11 +54,10 @@ func (t *table) extent(src *source, plane, col, row int) (off, n uint64, err err
 		return 0, 0, ErrEmptyTile
 	}
 	i := (plane*src.rows+row)*src.columns + col
-	if i >= t.offsets.Len() || i >= t.counts.Len() {
+	if i >= t.len() {
 		return 0, 0, ErrEmptyTile
 	}
-	off, n = t.offsets.At(i), t.counts.At(i)
-	if n == 0 {
+	if off, n = t.at(i); n == 0 {
 		return 0, 0, ErrEmptyTile
 	}
 	return off, n, nil
@@ -164,12 +168,8 @@ func (s *Slide) load(src *source, l *Layout) (*table, error) {
 	if t := src.table.Load(); t != nil {
 		return t, nil
 	}
-	t := new(table)
-	var err error
-	if t.offsets, err = src.dir.Array(src.offsets); err != nil {
-		return nil, err
-	}
-	if t.counts, err = src.dir.Array(src.counts); err != nil {
+	t, err := src.readTable()
+	if err != nil {
 		return nil, err
 	}
 	if l.Codec == JPEG {
@@ -183,8 +183,32 @@ func (s *Slide) load(src *source, l *Layout) (*table, error) {
 		}
 	}
 	src.table.Store(t)
-	s.mem.Add(int64(t.offsets.Bytes() + t.counts.Bytes() + 1<<10))
+	s.mem.Add(int64(t.bytes() + 1<<10))
 	return t, nil
+}
+
+// readTable reads where the tiles are.
+func (src *source) readTable() (*table, error) {
+	t := new(table)
+	var err error
+	if src.record != nil {
+		if t.compact, err = src.record(); t.compact != nil || err != nil {
+			return t, err
+		}
+	}
+	if t.offsets, err = src.dir.Array(src.offsets); err != nil {
+		return nil, err
+	}
+	t.counts, err = src.dir.Array(src.counts)
+	return t, err
+}
+
+// bytes returns the memory of where the tiles are.
+func (t *table) bytes() int {
+	if t.compact != nil {
+		return t.compact.bytes()
+	}
+	return t.offsets.Bytes() + t.counts.Bytes()
 }
 
 // addLevels appends the levels of dirs, largest first, with the sizes of their tags.

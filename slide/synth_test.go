@@ -3,6 +3,7 @@ package slide_test
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,6 +91,7 @@ func TestSyntheticPhilips(t *testing.T) {
 				t.Errorf("Check: %v", err)
 			}
 			asWritten(t, s, v.philips, info)
+			compareStructure(t, path)
 			if testing.Short() || interpreter() == "" {
 				t.Skip("not compared with OpenSlide: no Python with openslide and PIL, or -short")
 			}
@@ -105,6 +107,16 @@ func TestSyntheticPhilips(t *testing.T) {
 			t.Logf("%s; OpenSlide: %v", v.further, err)
 		})
 	}
+}
+
+// compareStructure compares the slide at path with the one of its structure record.
+func compareStructure(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slide.CompareStructure(t, b)
 }
 
 // asWritten compares s with the truth.
@@ -244,6 +256,7 @@ func TestSyntheticGeneric(t *testing.T) {
 				t.Errorf("Check: %v", err)
 			}
 			genericAsWritten(t, s, tt.generic, info)
+			compareStructure(t, path)
 			if testing.Short() || interpreter() == "" {
 				t.Skip("not compared with OpenSlide: no Python with openslide and PIL, or -short")
 			}

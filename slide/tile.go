@@ -31,48 +31,37 @@ import (
 // Tiles are defined in section 15 of TIFF 6.0, the tables that they share in TIFF
 // Technical Note 2. Philips and GDAL store skipped tiles with a byte count of zero.
 func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
-	if level < 0 || level >= len(s.Levels) {
-		return dst, ErrNoTile
+	if s.sources == nil || s.fetch != nil {
+		return s.appendOther(dst, level, col, row)
 	}
-	l := &s.Levels[level]
-	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
-		return dst, ErrNoTile
-	}
-	if s.isComposite() {
-		return s.appendLayerTile(dst, level, col, row)
-	}
-	if s.elsewhere() {
-		return s.appendTileOf(dst, level, col, row)
-	}
-	if err := s.shown(level, col, row); err != nil {
-		return dst, err
-	}
-	src := s.sources[level]
-	t := src.table.Load()
-	if t == nil {
-		var err error
-		if t, err = s.load(src, &l.Layout); err != nil {
-			return dst, fmt.Errorf("slide: level %d: %w", level, err)
-		}
-	}
-	if t.missing != nil && t.missing.has(col, row) {
-		return dst, ErrMissingTile
-	}
-	if l.Layout.Planes() > 1 {
-		return s.appendPlanes(dst, level, t, col, row)
-	}
-	off, n, err := t.extent(src, 0, col, row)
-	if err == nil && s.isBackground(off) {
-		err = ErrEmptyTile
-	}
+	p, err := s.entry(level, col, row)
 	if err != nil {
 		return dst, err
 	}
-	b, err := s.appendExtent(dst, l, src, t, off, n)
+	if p.n == 0 {
+		return s.appendPlanes(dst, level, p.t, col, row)
+	}
+	b, err := s.appendExtent(dst, &s.Levels[level], p.src, p.t, p.off, p.n)
 	if err != nil {
 		return dst, fmt.Errorf("slide: level %d tile %d,%d: %w", level, col, row, err)
 	}
 	return b, nil
+}
+
+// appendOther appends a tile that is not read from a file.
+func (s *Slide) appendOther(dst []byte, level, col, row int) ([]byte, error) {
+	p, err := s.entry(level, col, row)
+	switch {
+	case err != nil:
+		return dst, err
+	case s.isComposite():
+		return s.appendLayerTile(dst, level, col, row)
+	case s.elsewhere():
+		return s.appendTileOf(dst, level, col, row)
+	case p.n == 0:
+		return s.appendPlanes(dst, level, p.t, col, row)
+	}
+	return s.appendFetched(dst, level, col, row)
 }
 
 // TileBytes returns an upper bound of the bytes that [Slide.AppendTile] appends for a
@@ -166,21 +155,32 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 	if err := s.within(off, n, src.offsets); err != nil {
 		return dst, err
 	}
+	base, before := len(dst), t.before(l)
+	dst, b := extend(dst, before+int(n))
+	if err := s.readAt(b[before:], int64(off), src.offsets); err != nil {
+		return nil, err
+	}
+	return t.complete(l, dst, base, int64(off), src.offsets)
+}
+
+// before is the number of bytes to reserve in front of the stored bytes of a tile.
+func (t *table) before(l *Level) int {
 	if l.Layout.Codec != JPEG {
-		dst, b := extend(dst, int(n))
-		if err := s.readAt(b, int64(off), src.offsets); err != nil {
-			return nil, err
-		}
+		return 0
+	}
+	return t.room()
+}
+
+// complete makes dst[base:] the tile at off of the file. It has the stored bytes, with
+// [table.before] bytes in front.
+func (t *table) complete(l *Level, dst []byte, base int, off int64, tag tiff.Tag) ([]byte, error) {
+	if l.Layout.Codec != JPEG {
+		b := dst[base:]
 		l.Layout.reverse(b)
 		if l.Layout.Codec == JPEG2000 {
-			return dst, l.checkJPEG2000(b, int64(off), src.offsets)
+			return dst, l.checkJPEG2000(b, off, tag)
 		}
-		return dst, checkStart(l.Layout.Codec, b, int64(off), src.offsets)
-	}
-	base := len(dst)
-	dst, b := extend(dst, t.room()+int(n))
-	if err := s.readAt(b[t.room():], int64(off), src.offsets); err != nil {
-		return nil, err
+		return dst, checkStart(l.Layout.Codec, b, off, tag)
 	}
 	var h header
 	dst, bad := t.finish(dst, base, &h)
@@ -188,7 +188,7 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 		bad = badJPEG(0, "it has %d×%d pixels instead of %d×%d", h.width, h.height, l.TileWidth, l.TileHeight)
 	}
 	if bad != nil {
-		return nil, asTIFF(bad, int64(off), src.offsets)
+		return nil, asTIFF(bad, off, tag)
 	}
 	return dst, nil
 }
