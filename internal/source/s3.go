@@ -89,6 +89,9 @@ func (o *objects) Root() (fsx.Identity, error) {
 	id := fsx.Identity{Ino: hashOf(o.settings.Endpoint, o.address.String())}
 	if o.due() {
 		p, err := o.bucket.Probe(ctx)
+		if err == nil && errors.Is(p.Readable, bucket.ErrDenied) {
+			err = p.Readable
+		}
 		if err == nil {
 			o.mu.Lock()
 			o.probed, o.ahead = time.Now(), p.Clock
@@ -159,7 +162,8 @@ var (
 // selects reports whether an item may have a path.
 func (o *objects) selects(path string) bool { return checkKey(path) == nil && o.filter.Allows(path) }
 
-// List lists the objects in the order of their keys. It fails unless the listing is complete.
+// List lists the objects in the order of their keys, at constant memory. It fails unless the
+// listing is complete.
 func (o *objects) List(ctx context.Context, opts ListOptions) (*Listing, error) {
 	l := newListing()
 	if err := ctx.Err(); err != nil {
@@ -169,27 +173,18 @@ func (o *objects) List(ctx context.Context, opts ListOptions) (*Listing, error) 
 	if opts.Below != "" {
 		below = strings.TrimSuffix(opts.Below, "/") + "/"
 	}
-	last := ""
 	err := o.bucket.Background().List(ctx, below, func(obj bucket.Object) error {
-		if obj.Key <= last {
-			return errOrder
-		}
-		last = obj.Key
 		l.Entries++
-		switch {
-		case !o.filter.Allows(obj.Key):
-		case checkKey(obj.Key) != nil:
-			l.unreadable(Unreadable{Path: obj.Key, Err: errKey})
-		default:
+		switch bad := checkKey(obj.Key); {
+		case bad != nil && o.filter.File(obj.Key):
+			l.unreadable(Unreadable{Path: obj.Key, Err: bad})
+		case bad == nil && o.filter.Allows(obj.Key):
 			opts.Item(Item{Path: obj.Key, Identity: identityOf(obj.Key, obj.Identity), Closed: true})
 		}
 		return ctx.Err()
 	})
 	return l, bucketError(ctx, err)
 }
-
-// errOrder reports a listing that is not one: a page came twice, for example.
-var errOrder = errors.New("the server listed the objects in the wrong order, so the listing may be incomplete")
 
 // stat returns the identity of the object at a path, in both forms.
 func (o *objects) stat(ctx context.Context, path string) (of bucket.Identity, id fsx.Identity, err error) {
@@ -241,5 +236,9 @@ func (o *objects) Slide(ctx context.Context, path string) (*Slide, error) {
 		s.Slide, s.Err = nil, err
 		return s, nil
 	}
-	return s, err
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
 }
