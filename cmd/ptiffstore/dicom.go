@@ -1,18 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -55,27 +56,28 @@ type exportedInstance struct {
 
 // Run exports the slide.
 func (c *dicomExportCmd) Run(ctx context.Context, std streams) error {
-	o, err := c.options()
-	if err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
 	if !c.isFile() {
-		return c.exportImage(ctx, std, o)
+		return c.exportImage(ctx, std)
 	}
 	s, f, err := openSlide(c.What)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if o.ID == "" {
+	id := c.ID
+	if id == "" {
 		sum, err := s.Fingerprint()
 		if err != nil {
 			return fileError(c.What, err)
 		}
-		o.ID = fmt.Sprintf("%x", sum[:16])
+		id = fmt.Sprintf("%x", sum[:16])
 	}
-	if o.Deidentify {
-		o.Key = rand.Text()
+	o, err := c.options(id, &s.Barcode, func() ([]byte, error) { return []byte(rand.Text()), nil })
+	if err != nil {
+		return err
 	}
 	return c.export(ctx, std, s, o)
 }
@@ -87,7 +89,7 @@ func (c *dicomExportCmd) isFile() bool {
 }
 
 // exportImage exports an image of the catalog.
-func (c *dicomExportCmd) exportImage(ctx context.Context, std streams, o dicom.Options) error {
+func (c *dicomExportCmd) exportImage(ctx context.Context, std streams) error {
 	if c.ID != "" {
 		return &exitError{exitUsage, errors.New("--id is for files: an image of the catalog has its own id")}
 	}
@@ -105,16 +107,9 @@ func (c *dicomExportCmd) exportImage(ctx context.Context, std streams, o dicom.O
 		return err
 	}
 	defer s.Close() //nolint:errcheck // only read
-	o.ID = im.ID
-	if o.Patient != nil && o.Patient.Label && im.Barcode != nil {
-		o.Patient.Container = *im.Barcode
-	}
-	if o.Deidentify {
-		key, err := cat.SiteKey(ctx, dicom.SiteKey)
-		if err != nil {
-			return err
-		}
-		o.Key = string(key)
+	o, err := c.options(im.ID, cmp.Or(im.Barcode, &s.Barcode), func() ([]byte, error) { return cat.SiteKey(ctx, dicom.SiteKey) })
+	if err != nil {
+		return err
 	}
 	return c.withPeople(ctx, "image.export", func(*account.Accounts) (string, error) {
 		return im.ID, c.export(ctx, std, s.Slide, o)
@@ -127,7 +122,8 @@ type openImage struct {
 	io.Closer
 }
 
-// openImage opens an image where its store has it.
+// openImage opens an image where its store has it: a file, the files of a DICOM series, or a part of
+// a database.
 func (p *databaseFlags) openImage(ctx context.Context, cat *catalog.Catalog, im *catalog.Image) (*openImage, error) {
 	if im.State != catalog.Available {
 		return nil, fmt.Errorf("the image %s is %s: %s", im.ID, im.State, im.Reason)
@@ -136,19 +132,30 @@ func (p *databaseFlags) openImage(ctx context.Context, cat *catalog.Catalog, im 
 	if err != nil {
 		return nil, err
 	}
-	if path := st.File(im.Path); path != "" {
-		s, f, err := openSlide(path)
-		return &openImage{s, f}, err
-	}
-	syncer := p.syncer(cat, slog.New(slog.DiscardHandler))
-	s, err := syncer.Slide(ctx, st, im.Path)
-	if err == nil {
-		err = s.Err
-	}
+	src, end, err := p.sourceOf(st, im.Path)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("image %s: %w", im.ID, err), syncer.Sources.Close())
+		return nil, fmt.Errorf("image %s: %w", im.ID, err)
 	}
-	return &openImage{s.Slide, closers{s, syncer.Sources}}, nil
+	s, err := src.Slide(ctx, im.Path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("image %s: %w", im.ID, err), end.Close())
+	}
+	open := closers{s, end}
+	if s.Err != nil {
+		return nil, errors.Join(seriesError("image "+im.ID, s.Err), open.Close())
+	}
+	return &openImage{s.Slide, open}, nil
+}
+
+// sourceOf opens the source of a store that has the image at a path.
+func (p *databaseFlags) sourceOf(st *catalog.Store, path string) (source.Source, io.Closer, error) {
+	if st.Kind == catalog.Directory {
+		dir, err := source.OpenStore(st, path)
+		return dir, dir, err
+	}
+	pool := p.syncer(nil, nil).Sources
+	src, err := pool.Open(st)
+	return src, pool, err
 }
 
 // closers close several things.
@@ -164,9 +171,6 @@ func (list closers) Close() error {
 
 // export exports an open slide.
 func (c *dicomExportCmd) export(ctx context.Context, std streams, s *slide.Slide, o dicom.Options) error {
-	if o.Patient != nil && o.Patient.Label && o.Patient.Container == "" {
-		o.Patient.Container = s.Barcode
-	}
 	d, err := dicom.NewSeries(s, o)
 	switch {
 	case errors.Is(err, dicom.ErrNoSpacing):
@@ -185,17 +189,28 @@ func (c *dicomExportCmd) export(ctx context.Context, std streams, s *slide.Slide
 	return c.print(std, d)
 }
 
-// options returns what the flags say about the objects.
-func (c *dicomExportCmd) options() (dicom.Options, error) {
-	o := dicom.Options{ID: c.ID, MPPX: c.MPP, MPPY: c.MPP, Deidentify: c.Deidentify, Sparse: c.Sparse}
+// check checks that the flags agree with each other.
+func (c *dicomExportCmd) check() error {
 	switch {
 	case c.MPP < 0:
-		return o, errors.New("--mpp must be above 0")
+		return errors.New("--mpp must be above 0")
 	case c.Deidentify && (c.Labels || c.PatientID != "" || c.Patient != "" || c.Accession != ""):
-		return o, errors.New("--deidentify leaves out what --labels, --patient-id, --patient-name and --accession add; use one or the other")
-	case !c.Deidentify:
-		o.Patient = &dicom.Patient{ID: c.PatientID, Name: c.Patient, AccessionNumber: c.Accession, Label: c.Labels, Macro: c.Labels}
+		return errors.New("--deidentify leaves out what --labels, --patient-id, --patient-name and --accession add; use one or the other")
 	}
+	return nil
+}
+
+// options returns the options of the export of a slide with that id and barcode.
+func (c *dicomExportCmd) options(id string, barcode *string, key func() ([]byte, error)) (dicom.Options, error) {
+	o, err := dicom.Choice{Labels: c.Labels, Deidentify: c.Deidentify, Sparse: c.Sparse}.Options(id, barcode, key)
+	o.MPPX, o.MPPY = c.MPP, c.MPP
+	if err != nil || c.Deidentify {
+		return o, err
+	}
+	if o.Patient == nil {
+		o.Patient = &dicom.Patient{}
+	}
+	o.Patient.ID, o.Patient.Name, o.Patient.AccessionNumber = c.PatientID, c.Patient, c.Accession
 	return o, nil
 }
 

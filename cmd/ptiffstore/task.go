@@ -8,7 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
 )
@@ -48,21 +50,29 @@ func (d *desk) close() { d.catalog.Close() } //nolint:errcheck // nothing depend
 
 type taskSubmitCmd struct {
 	databaseFlags
-	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews, convert_image or import_file."`
+	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews, convert_image, import_file or export_dicom."`
 	Store  string `arg:"" help:"Id, label or folder of the store."`
 	Image  string `help:"Only this image: id."`
 	Queue  string `help:"Queue. Default: the store's."`
 	DryRun bool   `name:"dry-run" help:"For a sync: report what would be done, and change nothing."`
 	Sure   bool   `name:"confirm" help:"For a sync: confirm that many slides have disappeared."`
-	JSON   bool   `help:"Print JSON."`
+
+	Labels     bool `help:"For export_dicom: include label and macro image, and the barcode."`
+	Deidentify bool `help:"For export_dicom: leave out what identifies the patient, and use other identifiers."`
+	Sparse     bool `help:"For export_dicom: leave out the tiles that the scanner skipped."`
+
+	JSON bool `help:"Print JSON."`
 }
 
 func (*taskSubmitCmd) Help() string {
-	return "Prints the id of the task. A task that already waits or runs is not submitted again.\n\nExample:\n\n  ptiffstore task submit sync_store 'Scanner 1' --queue autosync"
+	return "Prints the id of the task. A task that already waits or runs is not submitted again.\n\nExamples:\n\n  ptiffstore task submit sync_store 'Scanner 1' --queue autosync\n  ptiffstore task submit export_dicom 'Scanner 1' --image qsnnj3jsmaxmvynku2dkpf2smi --deidentify"
 }
 
 // Run submits the task and prints its id.
 func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
+	if err := c.check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	d, err := c.desk(ctx)
 	if err != nil {
 		return err
@@ -76,7 +86,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 	if queue == "" {
 		queue = task.QueueOf(s)
 	}
-	args := task.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}
+	args := task.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure, Labels: c.Labels, Deidentify: c.Deidentify, Sparse: c.Sparse}
 	if args.Image != "" {
 		im, err := d.catalog.Images.Get(ctx, args.Image)
 		if err != nil {
@@ -86,7 +96,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	v, err := d.Submit(ctx, task.Submission{Kind: c.Kind, Queue: queue, Args: args})
+	v, err := c.submit(ctx, d, task.Submission{Kind: c.Kind, Queue: queue, Args: args})
 	if err != nil {
 		return err
 	}
@@ -95,6 +105,29 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 	}
 	_, err = fmt.Fprintln(std.out, v.ID)
 	return err
+}
+
+// check checks that the flags agree with each other.
+func (c *taskSubmitCmd) check() error {
+	switch {
+	case c.Labels && c.Deidentify:
+		return dicom.ErrChoice
+	case c.Kind == task.ExportDICOM && c.Image == "":
+		return errors.New("export_dicom exports one image: use --image")
+	}
+	return nil
+}
+
+// submit submits a task. An export is recorded in the audit log.
+func (c *taskSubmitCmd) submit(ctx context.Context, d *desk, s task.Submission) (v *task.View, err error) {
+	if s.Kind != task.ExportDICOM {
+		return d.Submit(ctx, s)
+	}
+	err = c.withPeople(ctx, "image.export", func(*account.Accounts) (string, error) {
+		v, err = d.Submit(ctx, s)
+		return s.Args.Image, err
+	})
+	return v, err
 }
 
 type taskListCmd struct {

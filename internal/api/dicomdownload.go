@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,26 +33,22 @@ func isDownload(path string) bool {
 	return strings.HasPrefix(path, "/api/v1/images/") && strings.HasSuffix(path, "/dicom")
 }
 
-// A download is a request for a DICOM series.
-type download struct {
-	labels, deidentify bool
-}
-
 var errDownloadBoth = &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "A de-identified series has no label: use labels or deidentify."}
 
-func parseDownload(r *http.Request) (d download, err error) {
+// parseDownload returns what a request for a DICOM series is for.
+func parseDownload(r *http.Request) (c dicom.Choice, err error) {
 	q := r.URL.Query()
-	for name, to := range map[string]*bool{"labels": &d.labels, "deidentify": &d.deidentify} {
+	for name, to := range map[string]*bool{"labels": &c.Labels, "deidentify": &c.Deidentify} {
 		if v := q.Get(name); v != "" {
 			if *to, err = strconv.ParseBool(v); err != nil {
-				return d, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: name + " is true or false."}
+				return c, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: name + " is true or false."}
 			}
 		}
 	}
-	if d.labels && d.deidentify {
-		return d, errDownloadBoth
+	if c.Labels && c.Deidentify {
+		return c, errDownloadBoth
 	}
-	return d, nil
+	return c, nil
 }
 
 // series answers with the series of an image. Its size is known before its tiles are read. Each
@@ -62,14 +59,14 @@ func (a downloadAPI) series(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	d, err := parseDownload(r)
+	choice, err := parseDownload(r)
 	if err != nil {
 		return err
 	}
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
 		return explained(tile.ErrOldRevision)
 	}
-	o, err := a.options(r.Context(), &im.File, d)
+	o, err := a.options(r.Context(), im.File.ID, choice)
 	if err != nil {
 		return err
 	}
@@ -78,7 +75,7 @@ func (a downloadAPI) series(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.Method != http.MethodHead {
-		if err := a.recordExport(r.Context(), &im.File, d); err != nil {
+		if err := a.recordExport(r.Context(), &im.File, choice); err != nil {
 			return err
 		}
 	}
@@ -109,25 +106,15 @@ func (a downloadAPI) series(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// options returns what the caller of a download may see.
-func (a downloadAPI) options(ctx context.Context, f *tile.File, d download) (dicom.Options, error) {
-	o := dicom.Options{ID: f.ID, Deidentify: d.deidentify}
-	if d.deidentify {
-		key, err := a.Catalog.SiteKey(ctx, dicom.SiteKey)
-		if err != nil {
-			return o, a.plain(ctx, err)
-		}
-		o.Key = string(key)
+// options returns the options of a download of an image.
+func (a downloadAPI) options(ctx context.Context, image string, c dicom.Choice) (dicom.Options, error) {
+	im, err := a.Catalog.Images.Get(ctx, image)
+	if err != nil {
+		return dicom.Options{}, a.plain(ctx, err)
 	}
-	if d.labels {
-		o.Patient = &dicom.Patient{Label: true, Macro: true}
-		im, err := a.Catalog.Images.Get(ctx, f.ID)
-		if err != nil {
-			return o, a.plain(ctx, err)
-		}
-		if im.Barcode != nil {
-			o.Patient.Container = *im.Barcode
-		}
+	o, err := c.Options(image, im.Barcode, func() ([]byte, error) { return a.Catalog.SiteKey(ctx, dicom.SiteKey) })
+	if err != nil {
+		return o, a.plain(ctx, err)
 	}
 	return o, nil
 }
@@ -177,19 +164,19 @@ func (a downloadAPI) frames(ctx context.Context, im *tile.Image) func(*dicom.Ins
 }
 
 // recordExport records a download in the audit log. If that fails, there is no download.
-func (a downloadAPI) recordExport(ctx context.Context, f *tile.File, d download) error {
+func (a downloadAPI) recordExport(ctx context.Context, f *tile.File, c dicom.Choice) error {
 	if a.Access == nil {
 		return nil
 	}
 	e := account.Event{Act: exportImage, Object: f.ID, Allowed: true, Detail: "DICOM"}
 	switch {
-	case d.labels:
+	case c.Labels:
 		e.Detail = "DICOM with label and macro"
-	case d.deidentify:
+	case c.Deidentify:
 		e.Detail = "DICOM, de-identified"
 	}
-	if c := callerOf(ctx); c.ID == "" && !c.cred.None() { // an access token or link names its user
-		an, err := a.Access.Gate.Allow(ctx, c.cred, authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: seeTiles})
+	if by := callerOf(ctx); by.ID == "" && !by.cred.None() { // an access token or link names its user
+		an, err := a.Access.Gate.Allow(ctx, by.cred, authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: seeTiles})
 		if err != nil {
 			return authz.Problem(err)
 		}
@@ -234,7 +221,7 @@ func (a taskAPI) checkExport(ctx context.Context, args task.Args) error {
 		return invalid(errors.New("args.image: name the store and the image to export"))
 	}
 	if args.Labels && args.Deidentify {
-		return invalid(errors.New("args.labels: a de-identified series has no label"))
+		return invalid(fmt.Errorf("args.labels: %w", dicom.ErrChoice))
 	}
 	detail := "DICOM, by a task"
 	switch {

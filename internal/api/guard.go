@@ -377,8 +377,8 @@ func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scop
 // label reports whether a picture is patient data.
 func (ru rule) label(r *http.Request) bool {
 	if isDownload(r.URL.Path) {
-		d, err := parseDownload(r)
-		return err != nil || d.labels
+		c, err := parseDownload(r)
+		return err != nil || c.Labels
 	}
 	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
 }

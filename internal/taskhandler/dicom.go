@@ -31,8 +31,8 @@ func (h *Handlers) exportDICOM(ctx context.Context, t *task.Task, a task.Args) (
 	if h.Exports == "" {
 		return nil, task.Permanent(errNoExports)
 	}
-	if a.Image == "" || a.Labels && a.Deidentify {
-		return nil, task.Permanent(fmt.Errorf("%w: an export needs an image, and a de-identified one has no labels", task.ErrBadArgs))
+	if a.Image == "" {
+		return nil, task.Permanent(fmt.Errorf("%w: an export needs an image", task.ErrBadArgs))
 	}
 	o, err := h.dicomOptions(ctx, a)
 	if err != nil {
@@ -70,19 +70,14 @@ func (h *Handlers) exportDICOM(ctx context.Context, t *task.Task, a task.Args) (
 // dicomOptions returns what is in the objects. Permissions were checked when the task was
 // submitted.
 func (h *Handlers) dicomOptions(ctx context.Context, a task.Args) (dicom.Options, error) {
-	o := dicom.Options{ID: a.Image, Deidentify: a.Deidentify, Sparse: a.Sparse}
-	if a.Deidentify {
-		key, err := h.Catalog.SiteKey(ctx, dicom.SiteKey)
-		o.Key = string(key)
-		return o, err
-	}
-	if !a.Labels {
-		return o, nil
-	}
-	o.Patient = &dicom.Patient{Label: true, Macro: true}
 	im, err := h.Catalog.Images.Get(ctx, a.Image)
-	if err == nil && im.Barcode != nil {
-		o.Patient.Container = *im.Barcode
+	if err != nil {
+		return dicom.Options{}, err
+	}
+	c := dicom.Choice{Labels: a.Labels, Deidentify: a.Deidentify, Sparse: a.Sparse}
+	o, err := c.Options(a.Image, im.Barcode, func() ([]byte, error) { return h.Catalog.SiteKey(ctx, dicom.SiteKey) })
+	if errors.Is(err, dicom.ErrChoice) {
+		err = task.Permanent(fmt.Errorf("%w: %w", task.ErrBadArgs, err))
 	}
 	return o, err
 }
