@@ -590,9 +590,9 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 				if p.method == "PATCH" || p.method == "PUT" {
 					body = "{}"
 				}
-				before := g.gate.Stats().Asked
+				before := g.gate.Stats().Misses
 				a := comparable(g.as(role, p.method, fmt.Sprintf(p.path, what), body))
-				return fmt.Sprintf("%s, %d questions", a, g.gate.Stats().Asked-before)
+				return fmt.Sprintf("%s, %d requests", a, g.gate.Stats().Misses-before)
 			}
 			if diff := cmp.Diff(ask(unknown[p.forbidden]), ask(p.forbidden)); diff != "" {
 				t.Errorf("%s: %s %s (-unknown +forbidden):\n%s", role, p.method, p.path, diff)

@@ -54,7 +54,7 @@ type Gate struct {
 	revocations   revocations
 	mu            sync.Mutex
 	flights       map[cacheKey]*flight
-	asked         atomic.Int64
+	misses        atomic.Int64
 	failed        atomic.Int64
 }
 
@@ -203,17 +203,17 @@ func (g *Gate) Revoke(v account.Revocation) {
 
 // Stats are metrics of a gate.
 type Stats struct {
-	Answers int   // cached
-	Bytes   int64 // their memory
+	Decisions int   // cached
+	Bytes     int64 // their memory
 	// Since the start: requests answered from the cache, sent to the authorizer, and
 	// failed.
-	Remembered, Asked, Failed int64
+	Hits, Misses, Failed int64
 }
 
 // Stats returns the current metrics.
 func (g *Gate) Stats() Stats {
 	n, b, hits := g.decisionCache.size()
-	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
+	return Stats{Decisions: n, Bytes: b, Hits: hits, Misses: g.misses.Load(), Failed: g.failed.Load()}
 }
 
 // cached returns the valid cached decision, or nil.
@@ -395,7 +395,7 @@ func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]D
 		ask[n] = requests[i]
 	}
 	c.AccessToken, c.Signed = "", Signature{}
-	g.asked.Add(int64(len(ask)))
+	g.misses.Add(int64(len(ask)))
 	got, err := g.o.Authorizer.Check(ctx, c, ask)
 	if err == nil && len(got) != len(ask) {
 		err = fmt.Errorf("%d answers to %d requests", len(got), len(ask))

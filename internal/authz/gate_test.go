@@ -343,7 +343,7 @@ func TestAllowMany(t *testing.T) {
 	if n := most.Load(); n != MaxBatch {
 		t.Errorf("%d questions at once, want %d", n, MaxBatch)
 	}
-	if n := g.Stats().Answers; n != 700 {
+	if n := g.Stats().Decisions; n != 700 {
 		t.Errorf("%d answers are remembered, want 700", n)
 	}
 }
@@ -378,15 +378,15 @@ func TestMemoryBounded(t *testing.T) {
 		}
 	}
 	s := g.Stats()
-	if s.Bytes > most || s.Answers < most/entryBytes/2 {
+	if s.Bytes > most || s.Decisions < most/entryBytes/2 {
 		t.Errorf("%+v, want up to %d bytes", s, most)
 	}
 	var entries int
 	for i := range g.decisionCache.shards {
 		entries += len(g.decisionCache.shards[i].entries)
 	}
-	if entries != s.Answers {
-		t.Errorf("%d in the maps, %d in the rings", entries, s.Answers)
+	if entries != s.Decisions {
+		t.Errorf("%d in the maps, %d in the rings", entries, s.Decisions)
 	}
 }
 
@@ -459,8 +459,8 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { g.Allow(ctx, c, q) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
-	if s := g.Stats(); s.Remembered != 1001 || s.Asked != 1 || s.Failed != 0 {
-		t.Errorf("figures %+v, want 1001 remembered and 1 asked", s)
+	if s := g.Stats(); s.Hits != 1001 || s.Misses != 1 || s.Failed != 0 {
+		t.Errorf("figures %+v, want 1001 hits and 1 miss", s)
 	}
 	target := Target{Known: true, Named: q.Image, Store: q.Store, Image: q.Image}
 	if n := testing.AllocsPerRun(1000, func() { g.Tile(ctx, c, &target) }); n != 0 {

@@ -164,12 +164,12 @@ func newInstance(p Part, f *File) (*instance, error) {
 		return nil, &FormatError{Tag: PixelData, Msg: "the file has no pixel data"}
 	}
 	// Each frame takes a byte, or the head of an item.
-	room := in.part.Size - f.Pixels
+	most := in.part.Size - f.Pixels
 	if f.PixelLength < 0 {
-		room /= itemHeader
+		most /= itemHeader
 	}
-	if int64(in.frames) > room {
-		return nil, &FormatError{Tag: NumberOfFrames, Msg: fmt.Sprintf("the file is damaged: it has no room for %d frames", in.frames)}
+	if int64(in.frames) > most {
+		return nil, &FormatError{Tag: NumberOfFrames, Msg: fmt.Sprintf("the file is damaged: it is too short for %d frames", in.frames)}
 	}
 	return in, nil
 }

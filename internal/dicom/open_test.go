@@ -115,8 +115,8 @@ func sameTiles(t *testing.T, d *Series, s *slide.Slide, level int) {
 		if !bytes.Equal(got, want) {
 			t.Fatalf("level %d frame %d: %d bytes, want %d", level, n, len(got), len(want))
 		}
-		if room := s.TileBytes(level, n%l.Columns, n/l.Columns); room < int64(len(got)) || room > int64(len(got))+1 {
-			t.Errorf("level %d frame %d: at most %d bytes, but it has %d", level, n, room, len(got))
+		if most := s.TileBytes(level, n%l.Columns, n/l.Columns); most < int64(len(got)) || most > int64(len(got))+1 {
+			t.Errorf("level %d frame %d: at most %d bytes, but it has %d", level, n, most, len(got))
 		}
 	}
 	if _, err := s.AppendTile(nil, level, l.Columns, 0); !errors.Is(err, slide.ErrNoTile) {

@@ -79,7 +79,7 @@ func TestSite(t *testing.T) {
 		},
 		Rendering:   func() int { return 3 },
 		RenderCache: func() RenderCache { return RenderCache{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
-		Access:      func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
+		Access:      func() Access { return Access{Decisions: 9, Bytes: 900, Hits: 100, Misses: 11, Failed: 2} },
 		Uploads:     func() int { return 1 },
 		Connections: func() Connections { return Connections{Open: 12, Refused: 4, Evicted: 5, Stalled: 6, Displaced: 7} },
 		Loops: func() []Loop {

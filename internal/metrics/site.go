@@ -65,9 +65,9 @@ type RenderCache struct {
 
 // Access are metrics of the access checks and their cache.
 type Access struct {
-	Answers                   int
-	Bytes                     int64
-	Remembered, Asked, Failed int64
+	Decisions            int // cached
+	Bytes                int64
+	Hits, Misses, Failed int64
 }
 
 // A Store has the metrics of a store.
@@ -108,10 +108,10 @@ var (
 	cacheHits      = counter("ptiffstore_image_cache_hits_total", "Requested images found in the image cache.")
 	cacheMisses    = counter("ptiffstore_image_cache_misses_total", "Requested images that had to be rendered.")
 	cacheEvicted   = counter("ptiffstore_image_cache_evicted_total", "Images removed from the image cache to free space.")
-	answers        = gauge("ptiffstore_access_decisions", "Cached access decisions.")
-	answerBytes    = gauge("ptiffstore_access_decisions_bytes", "Memory of cached access decisions, in bytes.")
+	decisions      = gauge("ptiffstore_access_decisions", "Cached access decisions.")
+	decisionBytes  = gauge("ptiffstore_access_decisions_bytes", "Memory of cached access decisions, in bytes.")
 	accessHits     = counter("ptiffstore_access_hits_total", "Access checks answered from the cache.")
-	accessAsked    = counter("ptiffstore_access_misses_total", "Access checks that asked the central server or the accounts.")
+	accessMisses   = counter("ptiffstore_access_misses_total", "Access checks that asked the central server or the accounts.")
 	accessFailed   = counter("ptiffstore_access_failures_total", "Access checks that got no answer.")
 	uploads        = gauge("ptiffstore_uploads_in_flight", "Uploads that a request is writing to.")
 	connections    = gauge("ptiffstore_connections", "Connections that are open.")
@@ -179,7 +179,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	send := func(f metric, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(f.Desc, f.kind, v, labels...)
 	}
-	c.own(send)
+	c.process(send)
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	up := 1.0
@@ -191,8 +191,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	send(reachable, up)
 }
 
-// own emits the metrics of this process.
-func (c *collector) own(send emit) {
+// process emits the metrics of this process.
+func (c *collector) process(send emit) {
 	if c.site.Slides != nil {
 		s := c.site.Slides()
 		send(images, float64(s.Known))
@@ -220,10 +220,10 @@ func (c *collector) own(send emit) {
 	}
 	if c.site.Access != nil {
 		a := c.site.Access()
-		send(answers, float64(a.Answers))
-		send(answerBytes, float64(a.Bytes))
-		send(accessHits, float64(a.Remembered))
-		send(accessAsked, float64(a.Asked))
+		send(decisions, float64(a.Decisions))
+		send(decisionBytes, float64(a.Bytes))
+		send(accessHits, float64(a.Hits))
+		send(accessMisses, float64(a.Misses))
 		send(accessFailed, float64(a.Failed))
 	}
 	if c.site.Uploads != nil {

@@ -35,29 +35,53 @@ func (m *importer) importGroups(ctx context.Context) error {
 }
 
 func (m *importer) importGroup(ctx context.Context, g *slideatlas.Group, seen map[string]bool) error {
-	name := groupName(g, seen)
-	item := Item{Kind: "group", ID: string(g.ID), Name: name, Result: Unchanged}
-	known, err := m.Accounts.Groups.ByName(ctx, name)
-	switch {
-	case err == nil:
-		item.Object = known.ID
-	case !errors.Is(err, account.ErrNotFound):
-		return err
-	case m.DryRun:
-		item.Result = Added
-	default:
-		made, err := m.Accounts.Groups.Add(ctx, account.Group{Name: name})
-		if err != nil {
-			return fmt.Errorf("group %s: %w", g.ID, err)
-		}
-		item.Result, item.Object = Added, made.ID
-		if err := m.record(ctx, "group.add", made.ID); err != nil {
-			return err
-		}
+	item := Item{Kind: "group", ID: string(g.ID), Name: groupName(g, seen)}
+	found, err := m.Accounts.Groups.ByName(ctx, item.Name)
+	if err == nil {
+		item.Object = found.ID
 	}
-	m.groups[g.ID] = item.Object
+	err = m.ensure(ctx, &item, err, func() (string, error) {
+		added, err := m.Accounts.Groups.Add(ctx, account.Group{Name: item.Name})
+		if err != nil {
+			return "", err
+		}
+		return added.ID, nil
+	})
+	if err != nil {
+		return err
+	}
+	if item.Result != Skipped {
+		m.groups[g.ID] = item.Object
+	}
 	m.report.add(item)
 	return nil
+}
+
+// ensure calls add for a group or user that was not found here, unless this is a dry run, and records
+// it in the audit log. It completes the item: one whose name or other properties are invalid here is
+// skipped. Found is the error of the search for its name.
+func (m *importer) ensure(ctx context.Context, item *Item, found error, add func() (id string, err error)) error {
+	switch {
+	case found == nil:
+		item.Result = Unchanged
+		return nil
+	case !errors.Is(found, account.ErrNotFound):
+		return found
+	}
+	item.Result = Added
+	if m.DryRun {
+		return nil
+	}
+	id, err := add()
+	if errors.Is(err, account.ErrInvalid) {
+		item.Result, item.Reason = Skipped, err.Error()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", item.Kind, item.ID, err)
+	}
+	item.Object = id
+	return m.record(ctx, item.Kind+".add", id)
 }
 
 // groupName returns the name of an imported group. It ends with the id if the label is empty,
@@ -82,30 +106,9 @@ func (m *importer) importUsers(ctx context.Context) error {
 }
 
 func (m *importer) importUser(ctx context.Context, u *slideatlas.User) error {
-	item := Item{Kind: "user", ID: string(u.ID), Name: u.Email, Result: Unchanged}
-	known, err := m.Accounts.Users.ByName(ctx, u.Email)
-	switch {
-	case u.Email == "":
-		item.Result, item.Reason = Skipped, "the user has no e-mail address"
-	case err == nil:
-		item.Object = known.ID
-	case !errors.Is(err, account.ErrNotFound):
+	item := Item{Kind: "user", ID: string(u.ID), Name: u.Email}
+	if err := m.ensureUser(ctx, &item, u); err != nil {
 		return err
-	case m.DryRun:
-		item.Result = Added
-	default:
-		made, err := m.Accounts.Users.Add(ctx, account.User{Name: u.Email, DisplayName: line(u.Name)}, "")
-		if errors.Is(err, account.ErrInvalid) {
-			item.Result, item.Reason = Skipped, err.Error()
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("user %s: %w", u.ID, err)
-		}
-		item.Result, item.Object = Added, made.ID
-		if err := m.record(ctx, "user.add", made.ID); err != nil {
-			return err
-		}
 	}
 	m.users[u.ID] = item.Object
 	m.report.add(item)
@@ -118,6 +121,25 @@ func (m *importer) importUser(ctx context.Context, u *slideatlas.User) error {
 		}
 	}
 	return nil
+}
+
+// ensureUser is [importer.ensure] for a user.
+func (m *importer) ensureUser(ctx context.Context, item *Item, u *slideatlas.User) error {
+	if u.Email == "" {
+		item.Result, item.Reason = Skipped, "the user has no e-mail address"
+		return nil
+	}
+	found, err := m.Accounts.Users.ByName(ctx, u.Email)
+	if err == nil {
+		item.Object = found.ID
+	}
+	return m.ensure(ctx, item, err, func() (string, error) {
+		added, err := m.Accounts.Users.Add(ctx, account.User{Name: u.Email, DisplayName: line(u.Name)}, "")
+		if err != nil {
+			return "", err
+		}
+		return added.ID, nil
+	})
 }
 
 // importMember makes a user a member of a group.
