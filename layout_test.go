@@ -26,6 +26,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/icc", "", ""},
 	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
 	{"internal/fsx", "", "golang.org/x/sys"},
+	{"internal/runcache", "slide internal/fsx", ""},
 	{"internal/socket", "internal/fsx", ""},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"test/jpegtest", "", ""},
