@@ -210,7 +210,11 @@ func TestStoreAddImages(t *testing.T) {
 		{"dump://" + dir + "/none"},
 		{"dump://" + d.Dir, "--password-file", secret},
 		{"dump://relative"},
-		{"s3://bucket"},
+		{"gs://bucket"},
+		{"s3://key:hunter2@bucket"},
+		{"s3://bucket/a/../b"},
+		{"s3://bucket", "--managed"},
+		{"s3://bucket", "--password-file", secret},
 	} {
 		var out, log bytes.Buffer
 		if code := run(t.Context(), append([]string{"store", "add", "--data", data}, args...), streams{out: &out, err: &log}); code == 0 || strings.Contains(log.String()+out.String(), "hunter2") {

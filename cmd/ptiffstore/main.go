@@ -113,6 +113,7 @@ func newParser(p *program, options ...kong.Option) *kong.Kong {
 		kong.Description("Stores whole-slide images and serves their tiles.\n\nSettings of processes can also be given as environment variables PTIFFSTORE_… and in a configuration file: see --config.\n\nExit codes: 0 success · 1 failure · 2 the file is broken or not a slide · 64 wrong usage."),
 		kong.Bind(&configFile{}),
 		kong.NamedMapper("storeroot", kong.MapperFunc(storeRoots)),
+		kong.NamedMapper("slides", kong.MapperFunc(slideFolders)),
 		kong.Vars{"version": "ptiffstore " + version},
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "run", Title: "Run:"},

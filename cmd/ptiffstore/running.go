@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/instance"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -22,12 +23,7 @@ func serverFlagsOf(s *instance.Instance) (flags serverFlags, host string, err er
 	p, site := &program{}, &configFile{}
 	parser := newParser(p, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), kong.Bind(site),
 		kong.NamedMapper("path", pathsFrom(s.Absolute)), kong.NamedMapper("existingdir", pathsFrom(s.Absolute)), kong.NamedMapper("existingfile", pathsFrom(s.Absolute)),
-		kong.NamedMapper("storeroot", pathsFrom(func(root string) string {
-			if source.IsURL(root) {
-				return root
-			}
-			return s.Absolute(root)
-		})))
+		kong.NamedMapper("storeroot", urlsOrPathsFrom(s.Absolute)), kong.NamedMapper("slides", urlsOrPathsFrom(s.Absolute)))
 	ctx, err := parser.Parse(argumentsOf(s, parser.Model))
 	if err != nil {
 		return flags, "", err
@@ -102,12 +98,39 @@ func pathsFrom(absolute func(string) string) kong.MapperFunc {
 	}
 }
 
+// urlsOrPathsFrom is pathsFrom, except that URLs stay as they are.
+func urlsOrPathsFrom(absolute func(string) string) kong.MapperFunc {
+	return pathsFrom(func(s string) string {
+		if source.IsURL(s) {
+			return s
+		}
+		return absolute(s)
+	})
+}
+
 // storeRoot returns a folder or URL below which stores are allowed, as an absolute path if it
 // is a folder.
 func storeRoot(s string) (string, error) {
 	if source.IsURL(s) {
 		return s, source.CheckPermitted(s)
 	}
+	return existingFolder(s)
+}
+
+// slideFolder returns the absolute path of a folder of slides, or the URL of a part of a bucket.
+func slideFolder(s string) (string, error) {
+	switch {
+	case !source.IsURL(s):
+		return existingFolder(s)
+	case catalog.KindOf(s) != catalog.S3:
+		scheme, _, _ := strings.Cut(s, "://")
+		return "", fmt.Errorf("%s:// is not a folder or bucket: add such a store with ptiffstore store add", scheme)
+	}
+	return source.CheckRoot(s)
+}
+
+// existingFolder returns the absolute path of a folder.
+func existingFolder(s string) (string, error) {
 	st, err := os.Stat(s)
 	if err == nil && !st.IsDir() {
 		err = fmt.Errorf("%q exists but is not a directory", s)
@@ -120,12 +143,23 @@ func storeRoot(s string) (string, error) {
 
 // storeRoots decodes a flag with folders and URLs below which stores are allowed.
 func storeRoots(ctx *kong.DecodeContext, target reflect.Value) error {
+	return decodeEach(storeRoot, ctx, target)
+}
+
+// slideFolders decodes arguments that are folders of slides or parts of buckets.
+func slideFolders(ctx *kong.DecodeContext, target reflect.Value) error {
+	return decodeEach(slideFolder, ctx, target)
+}
+
+// decodeEach decodes texts by a function that may refuse them.
+func decodeEach(decode func(string) (string, error), ctx *kong.DecodeContext, target reflect.Value) error {
 	var failed error
-	return errors.Join(pathsFrom(func(s string) string {
-		root, err := storeRoot(s)
+	err := pathsFrom(func(s string) string {
+		v, err := decode(s)
 		failed = errors.Join(failed, err)
-		return root
-	})(ctx, target), failed)
+		return v
+	})(ctx, target)
+	return errors.Join(err, failed)
 }
 
 // adopt takes the settings of the machine's server, unless the command was given settings

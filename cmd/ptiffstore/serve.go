@@ -16,10 +16,10 @@ import (
 
 type serveCmd struct {
 	serverFlags
-	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are only read."`
+	Folders []string `arg:"" optional:"" type:"slides" help:"Folders of slides, or parts of buckets, s3://BUCKET/PREFIX. They are only read."`
 	workerFlags
 	NoWorker      bool         `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
-	Roots         []string     `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server."`
+	Roots         []string     `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server, s3://BUCKET/PREFIX a part of a bucket."`
 	CorrectColors bool         `key:"viewer.correct_colors" name:"correct-colors" help:"Correct the colours of slides in the viewer with the colour profile of the scanner, unless a user switches that off."`
 	Viewers       config.Links `key:"viewers" name:"viewer" sep:"none" placeholder:"NAME=URL" help:"Link to slides in another DICOM viewer, on their pages; can be repeated. {study}, {series}, {image}, {dicomweb} and {server} in the URL are replaced."`
 	StowStore     string       `key:"stow_store" name:"stow-store" placeholder:"STORE" help:"Managed store that receives DICOM instances sent with STOW-RS: its id, its name in the configuration file, or its label."`
@@ -44,7 +44,7 @@ func (t *uploadFlags) options() upload.Options {
 }
 
 func (*serveCmd) Help() string {
-	return "The URL is the first line on standard output. Each folder becomes a store, which later starts find again.\n\nExample:\n\n  ptiffstore serve /slides/scanner1 /slides/scanner2"
+	return "The URL is the first line on standard output. Each folder becomes a store, which later starts find again.\n\nExample:\n\n  ptiffstore serve /slides/scanner1 /slides/scanner2\n  ptiffstore serve s3://slides/scanner1 --s3-endpoint https://storage.example.org --s3-path-style"
 }
 
 // Run serves until ctx is done.

@@ -23,7 +23,7 @@ import (
 )
 
 type storeCmd struct {
-	Add    storeAddCmd    `cmd:"" help:"Make a folder or a database a store."`
+	Add    storeAddCmd    `cmd:"" help:"Make a folder, a part of a bucket, or a database a store."`
 	List   storeListCmd   `cmd:"" help:"List the stores."`
 	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
 	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
@@ -151,7 +151,7 @@ func given(list []string) []string {
 
 type storeAddCmd struct {
 	databaseFlags
-	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
+	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or s3://BUCKET/PREFIX: a part of a bucket. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
 	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
 	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
 	storeSettings
@@ -159,7 +159,7 @@ type storeAddCmd struct {
 }
 
 func (*storeAddCmd) Help() string {
-	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox\n  ptiffstore store add mongodb://reader@db:27017/tiles1 --password-file /etc/ptiffstore/tiles1 --label 'Old slides'\n  ptiffstore store add dump:///backups/tiles1"
+	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox\n  ptiffstore store add s3://slides/scanner1 --s3-endpoint https://storage.example.org --s3-path-style\n  ptiffstore store add mongodb://reader@db:27017/tiles1 --password-file /etc/ptiffstore/tiles1 --label 'Old slides'\n  ptiffstore store add dump:///backups/tiles1"
 }
 
 // Run adds the store and prints its id.
@@ -188,8 +188,8 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// try warns if a new store in a database cannot be reached from here, or others can read its
-// password.
+// try warns if a new store in a database or bucket cannot be reached from here, or others can read
+// its password.
 func (c *storeAddCmd) try(std streams, s *catalog.Store) {
 	if s.Kind == catalog.Directory {
 		return
@@ -242,7 +242,7 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 // images sets the root of a store that is not a folder of files.
 func (c *storeAddCmd) images(s *catalog.Store) (err error) {
 	if c.Managed || c.Incoming != "" {
-		return usage(errors.New("images of a database are only read: use neither --managed nor --incoming"))
+		return usage(errors.New("images of a database or bucket are only read: use neither --managed nor --incoming"))
 	}
 	if s.Root, err = source.CheckRoot(c.Folder); err != nil {
 		return usage(err)

@@ -239,7 +239,7 @@ func newDatabase(s *catalog.Store, admin bool) *database {
 	if s.LastSync != nil {
 		d.LastSync = slideatlasTime(*s.LastSync)
 	}
-	if s.Kind != catalog.Directory {
+	if s.Kind == catalog.MongoDB || s.Kind == catalog.Dump {
 		d.Class = slideatlas.MongoDBClass
 	}
 	if !admin {

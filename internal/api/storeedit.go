@@ -56,7 +56,7 @@ type storeFields struct {
 	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
 	Copyright  optional[string]   `json:"copyright,omitempty" doc:"Copyright notice, at most 200 characters; none by default."`
 	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
-	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. A password in the URL is refused."`
+	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. Or of a part of a bucket, s3://BUCKET/PREFIX. A password in the URL is refused."`
 	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
 	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
 	Password   optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. Over HTTP, it must be in or below a folder in which stores are allowed, such as the data directory."`
@@ -187,7 +187,7 @@ func (e *edit) apply(s *catalog.Store) error {
 		s.Mode = catalog.InPlace
 	}
 	if s.Mode == catalog.Managed && catalog.KindOf(s.Root) != catalog.Directory {
-		return inField("mode", errors.New("images of a database are only read: in-place"))
+		return inField("mode", errors.New("images of a database or bucket are only read: in-place"))
 	}
 	if err := source.CheckSecret(s.Root, s.PasswordFile); err != nil {
 		return inField("password_file", err)

@@ -25,9 +25,9 @@ type store struct {
 	Label      string     `json:"label" doc:"Label, set by users."`
 	Copyright  *string    `json:"copyright" doc:"Copyright notice, set by users."`
 	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files arrive in a folder, and the server stores them under their digest."`
-	Kind       string     `json:"kind" enum:"directory,mongodb,dump" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database."`
+	Kind       string     `json:"kind" enum:"directory,mongodb,dump,s3" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database. s3: objects in a bucket of an S3-compatible server, each a file."`
 	ExternalID *string    `json:"external_id" doc:"Id of the store in another application, such as SlideAtlas."`
-	Root       *string    `json:"root" doc:"Folder of the slides, or the URL of their database: mongodb://USER@HOST/DATABASE or dump:///FOLDER; null unless the caller is an admin."`
+	Root       *string    `json:"root" doc:"Folder of the slides, or the URL of their database or bucket: mongodb://USER@HOST/DATABASE, dump:///FOLDER or s3://BUCKET/PREFIX/; null unless the caller is an admin."`
 	Password   *string    `json:"password_file" doc:"File with the password of the user of a MongoDB database; null unless the caller is an admin."`
 	Incoming   *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
 	Host       *string    `json:"host" doc:"Host whose worker syncs the store, null for any; also null unless the caller is an admin."`

@@ -534,7 +534,7 @@ func TestDeclared(t *testing.T) {
 // TestAddDatabase adds stores in databases, as far as the roots allow.
 func TestAddDatabase(t *testing.T) {
 	st := newStoresSite(t)
-	st.api.StoreRoots = append(st.api.StoreRoots, "mongodb://db:27017/", "dump:///backups")
+	st.api.StoreRoots = append(st.api.StoreRoots, "mongodb://db:27017/", "dump:///backups", "s3://slides/scanners")
 	if err := errors.Join(os.WriteFile(st.path("roots/password"), []byte("hunter2\n"), 0o600), os.WriteFile(st.path("password"), []byte("hunter2\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -553,7 +553,16 @@ func TestAddDatabase(t *testing.T) {
 		{"password elsewhere", body("root", "mongodb://reader@db:27017/tiles2", "password_file", st.path("password")), 403, "store_roots"},
 		{"password without a user", body("root", "mongodb://db:27017/tiles2", "password_file", st.path("roots/password")), 422, "password_file"},
 		{"managed", body("root", "mongodb://db:27017/tiles2", "mode", "managed"), 422, "mode"},
-		{"another kind", body("root", "s3://bucket"), 422, "kind"},
+		{"bucket", body("root", "s3://slides/scanners/1"), 201, `"root":"s3://slides/scanners/1/"`},
+		{"bucket in a store", body("root", "s3://slides/scanners/1/2026"), 409, "inside the folder of another store"},
+		{"managed bucket", body("root", "s3://slides/scanners/2", "mode", "managed"), 422, "mode"},
+		{"another bucket", body("root", "s3://other/scanners/1"), 403, "store_roots"},
+		{"another prefix", body("root", "s3://slides/scanners-old"), 403, "store_roots"},
+		{"prefix that leaves its bucket", body("root", "s3://slides/scanners/../private"), 422, "prefix"},
+		{"credentials in the URL", body("root", "s3://key:hunter2@slides/scanners/3"), 422, "credentials"},
+		{"endpoint in the URL", body("root", "s3://slides/scanners/3?endpoint=hunter2"), 422, "options"},
+		{"password of a bucket", body("root", "s3://slides/scanners/3", "password_file", st.path("roots/password")), 422, "password_file"},
+		{"another kind", body("root", "gs://bucket"), 422, "kind"},
 	} {
 		a := st.ask("POST", "/api/v1/stores", tt.body)
 		if a.status != tt.status || !strings.Contains(string(a.body), tt.want) || strings.Contains(string(a.body), "hunter2") {

@@ -63,15 +63,12 @@ func (d *storage) setCache(c Cache) {
 	d.tiles.SetLimits(c.OpenBytes, c.OpenSlides)
 }
 
-// addFolders adds a store for each folder that is not one.
+// addFolders adds a store for each folder or part of a bucket that is not one.
 func (d *storage) addFolders(ctx context.Context, folders []string) error {
 	for _, folder := range folders {
-		root, err := filepath.Abs(folder)
+		root, err := rootOf(folder)
 		if err != nil {
 			return err
-		}
-		if root, err = filepath.EvalSymlinks(root); err != nil {
-			return fmt.Errorf("folder %s: %w", folder, err)
 		}
 		list, err := d.catalog.Stores.List(ctx)
 		if err != nil {
@@ -80,11 +77,26 @@ func (d *storage) addFolders(ctx context.Context, folders []string) error {
 		if slices.ContainsFunc(list, func(st catalog.Store) bool { return st.Root == root }) {
 			continue
 		}
-		if _, err = d.catalog.Stores.Put(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
+		if _, err = d.catalog.Stores.Put(ctx, catalog.Store{Label: source.Name(root), Mode: catalog.InPlace, Root: root}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// rootOf returns the root of a store for a folder, without symbolic links, or for a URL.
+func rootOf(folder string) (string, error) {
+	if source.IsURL(folder) {
+		return source.CheckRoot(folder)
+	}
+	root, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return "", fmt.Errorf("folder %s: %w", folder, err)
+	}
+	return root, nil
 }
 
 // close closes what has been opened.

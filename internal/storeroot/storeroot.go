@@ -1,5 +1,5 @@
 // Package storeroot limits where clients may add stores: in or below configured folders, and
-// in configured databases. It describes these folders, checks paths of clients, and creates
+// in configured databases and buckets. It describes these folders, checks paths of clients, and creates
 // the folders of new stores.
 package storeroot
 
@@ -27,8 +27,8 @@ const (
 	mayWriteInto = 2 | 1
 )
 
-// Roots are the folders in or below which stores may be added, and URLs of databases that may
-// be added: see [source.Within].
+// Roots are the folders in or below which stores may be added, and URLs of databases and buckets
+// that may be added: see [source.Within].
 type Roots []string
 
 // folders returns the roots that are folders.

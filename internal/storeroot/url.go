@@ -12,8 +12,11 @@ import (
 // errOutsideURLs is an [ErrOutside] for a URL.
 var errOutsideURLs = fmt.Errorf("%w; to allow the databases of a server, write mongodb://HOST:PORT/ there", ErrOutside)
 
-// CheckRoot is [Roots.Check] for the root of a store, which may also be the URL of a database,
-// or of a dump in one of the folders. It returns the URL in its canonical form.
+// errOutsideBuckets is an [ErrOutside] for a bucket.
+var errOutsideBuckets = errors.New("the bucket is outside those in which stores are allowed: write s3://BUCKET or s3://BUCKET/PREFIX to store_roots in the configuration, or --store-root on the command line")
+
+// CheckRoot is [Roots.Check] for the root of a store, which may also be the URL of a database or
+// bucket, or of a dump in one of the folders. It returns the URL in its canonical form.
 func (r Roots) CheckRoot(root string) (string, error) {
 	if !source.IsURL(root) {
 		return r.Check(root)
@@ -38,8 +41,17 @@ func (r Roots) CheckRoot(root string) (string, error) {
 			return root, nil
 		}
 	}
+	if s.Kind == catalog.S3 {
+		return "", &outside{errOutsideBuckets}
+	}
 	return "", errOutsideURLs
 }
+
+// outside is an [ErrOutside] with other words.
+type outside struct{ error }
+
+// Is reports whether target is [ErrOutside].
+func (*outside) Is(target error) bool { return target == ErrOutside }
 
 // CheckPasswordFile returns the path of a password file in or below one of the folders:
 // otherwise a client could make the server send the contents of any file to a database.

@@ -106,7 +106,7 @@ export const t = {
 
   stores: {
     title: "Stores",
-    about: "A store is a folder of slides with its own settings.",
+    about: "A store is a folder or bucket of slides with its own settings.",
     add: "Add store",
     list: "Stores",
     loading: "Loading the stores …",
@@ -116,8 +116,8 @@ export const t = {
     emptyText: "Add a folder of slides. An in-place store only reads its folder. A managed store imports files into its folder and accepts uploads.",
     modes: { "in-place": "In place", managed: "Managed" } as Record<string, string>,
     modeHints: { "in-place": "The server reads the folder and never writes to it.", managed: "The server imports files from an incoming folder and stores them by their digest." } as Record<string, string>,
-    kinds: { mongodb: "MongoDB", dump: "Dump" } as Record<string, string>,
-    kindHints: { mongodb: "Its images are in a MongoDB database of SlideAtlas.", dump: "Its images are in a folder that mongodump wrote of a database of SlideAtlas." } as Record<string, string>,
+    kinds: { mongodb: "MongoDB", dump: "Dump", s3: "Bucket" } as Record<string, string>,
+    kindHints: { mongodb: "Its images are in a MongoDB database of SlideAtlas.", dump: "Its images are in a folder that mongodump wrote of a database of SlideAtlas.", s3: "Its slides are objects in a bucket, which the server reads and never writes to." } as Record<string, string>,
     public: "Public",
     publicHint: "Everyone can see its tiles.",
     provisioned: "Provisioned",
@@ -251,7 +251,7 @@ export const t = {
     fields: {
       label: { label: "Name", hint: "Shown to users. Default: the name of the folder." },
       mode: { label: "Kind", hint: "It cannot be changed later." },
-      root: { label: "Folder", hint: "Absolute path on the server, within a folder that is allowed for stores. Or a database of SlideAtlas: mongodb://USER@HOST/DATABASE, or dump:///FOLDER for a folder that mongodump wrote." },
+      root: { label: "Folder", hint: "Absolute path on the server, within a folder that is allowed for stores. Or a part of a bucket that is allowed: s3://BUCKET/PREFIX. Or a database of SlideAtlas: mongodb://USER@HOST/DATABASE, or dump:///FOLDER for a folder that mongodump wrote." },
       password_file: { label: "Password file", hint: "Only for a MongoDB database: the file on the server with the password of its user, in the data directory or a folder that is allowed for stores." },
       incoming: { label: "Incoming folder", hint: "Default: the folder “incoming” within the folder of the store." },
       schedule: { label: "Schedule", hint: "An interval such as 15m, or a cron schedule such as 0 3 * * *. Empty: manual syncs, and a sync when changes are detected." },

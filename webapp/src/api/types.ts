@@ -102,7 +102,7 @@ export interface Store {
   mode: string; // "in-place" or "managed"
   endpoint: string | null;
   counts?: Partial<Record<ImageState, number>> | null;
-  kind?: string; // "directory", "mongodb" or "dump"
+  kind?: string; // "directory", "mongodb", "dump" or "s3"
   root?: string | null; // a folder, or the URL of a database
   password_file?: string | null;
   incoming?: string | null;
