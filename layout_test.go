@@ -65,7 +65,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/lease", "internal/catalog", ""},
 	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
-	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
+	{"internal/managed", "internal/fsx internal/strictjson internal/dicom internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
 	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
@@ -82,7 +82,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/dicom internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
 	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/planes internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/icc internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},

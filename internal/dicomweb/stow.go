@@ -51,7 +51,7 @@ type ReceiverOptions struct {
 
 // A Receiver stores the instances that clients send with STOW-RS (PS3.18 section 10.5) in the
 // incoming folder of a managed store, in a folder for each series. The scanner finds them there,
-// and they stay there.
+// and the store imports them.
 //
 // An instance is written to a hidden folder, checked, synced, and renamed. It is acknowledged when
 // it is on disk under its name.

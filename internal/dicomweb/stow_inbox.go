@@ -1,7 +1,6 @@
 package dicomweb
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -109,10 +108,8 @@ type temp struct {
 	name  string
 	file  *os.File
 	size  int64
-	// data is where the data set begins, in this transfer syntax.
-	data   int64
-	syntax string
-	given  bool // it was renamed
+	head  *dicom.File // once it was read
+	given bool        // it was renamed
 }
 
 // create creates a file for an instance.
@@ -179,9 +176,18 @@ func (t *temp) receive(body io.Reader, most int64) error {
 	}
 }
 
-// give renames the file to its place below the incoming folder. If there is a file already, same
-// reports whether it has the same data set. All is on disk when it returns.
+// give renames the file to its place below the incoming folder. If there is a file already, or the
+// store has imported the instance, same reports whether it has the same data set. All is on disk
+// when it returns.
 func (t *temp) give(series, instance string) (same bool, err error) {
+	f, err := managed.OpenInstance(t.inbox.store, series, instance)
+	switch {
+	case err == nil:
+		defer f.Close()
+		return t.sameAs(f)
+	case !fsx.IsGone(err):
+		return false, err
+	}
 	if err := t.inbox.temps.Chmod(t.name, 0o644); err != nil {
 		return false, err
 	}
@@ -218,7 +224,12 @@ func (t *temp) rename(series, name string) (same bool, err error) {
 	err = fsx.RenameNew(from, t.name, to, name)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		if same, err = t.sameAs(folder, name); err != nil {
+		f, err := fsx.OpenIn(folder, name)
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		if same, err = t.sameAs(f); err != nil {
 			return false, err
 		}
 	case err != nil:
@@ -230,51 +241,13 @@ func (t *temp) rename(series, name string) (same bool, err error) {
 	return same, errors.Join(fsx.SyncDir(to), fsx.SyncRoot(b.in))
 }
 
-// sameAs reports whether the file in a folder has the same data set.
-func (t *temp) sameAs(folder *os.Root, name string) (bool, error) {
-	f, err := fsx.OpenIn(folder, name)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
+// sameAs reports whether another file has the same data set.
+func (t *temp) sameAs(f *os.File) (bool, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
-	return t.same(f, st.Size())
-}
-
-// same reports whether another file has the same data set in the same transfer syntax. Their file
-// meta information may differ: it names the program that wrote the file.
-func (t *temp) same(other io.ReaderAt, size int64) (bool, error) {
-	f, err := dicom.Read(other, size)
-	if err != nil {
-		return false, nil //nolint:nilerr // another program's file, which is no instance
-	}
-	if f.TransferSyntax != t.syntax || size-f.DataOffset != t.size-t.data {
-		return false, nil
-	}
-	return equal(io.NewSectionReader(t.file, t.data, t.size-t.data), io.NewSectionReader(other, f.DataOffset, size-f.DataOffset))
-}
-
-// equal compares readers of the same length.
-func equal(a, b io.Reader) (bool, error) {
-	x, y := make([]byte, copyBuffer), make([]byte, copyBuffer)
-	for {
-		n, err := io.ReadFull(a, x)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return false, err
-		}
-		if _, err := io.ReadFull(b, y[:n]); err != nil {
-			return false, err
-		}
-		if !bytes.Equal(x[:n], y[:n]) {
-			return false, nil
-		}
-		if err != nil {
-			return true, nil
-		}
-	}
+	return t.head.SameData(t.file, t.size, f, st.Size())
 }
 
 // SweepPause is how often the files of interrupted requests are removed.

@@ -128,7 +128,7 @@ func (in *intake) check(t *temp, res *result) error {
 	case err != nil:
 		return err
 	}
-	t.data, t.syntax = f.DataOffset, f.TransferSyntax
+	t.head = f
 	res.study, res.series = f.Data.Text(dicom.StudyInstanceUID), f.Data.Text(dicom.SeriesInstanceUID)
 	switch {
 	case f.Data.Text(dicom.SOPClassUID) != res.class, f.Data.Text(dicom.SOPInstanceUID) != res.instance,

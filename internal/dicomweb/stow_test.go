@@ -286,6 +286,23 @@ func TestStore(t *testing.T) {
 	if diff := cmp.Diff(places, s.stored()); diff != "" {
 		t.Error(diff)
 	}
+	s.imported()
+	a = s.post("/studies", related, bytes.NewReader(multi(changed, s.files[1], again)))
+	if diff := cmp.Diff(map[string]string{s.names[0]: "stored", s.names[1]: "stored"}, a.verdicts(t)); diff != "" || a.Status != 202 {
+		t.Errorf("after the import: %d %s", a.Status, diff)
+	}
+	if got := s.stored(); len(got) > 0 {
+		t.Errorf("stored again: %q", got)
+	}
+}
+
+// imported moves the series to where the store imports it.
+func (s *station) imported() {
+	s.t.Helper()
+	to := s.store.File(filepath.Dir(managed.SeriesPath(s.series)))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(filepath.Join(managed.IncomingOf(s.store), s.series), to)); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // replaced returns a file with all occurrences of a text replaced by one of the same length.

@@ -50,7 +50,7 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 }
 
 // AwaitsImport reports whether an image of a managed store has yet to be moved to its
-// final path, including an interrupted import. DICOM series stay where they arrive.
+// final path, including an interrupted import.
 func AwaitsImport(s *catalog.Store, im *catalog.Image) bool {
-	return s.Mode == catalog.Managed && !catalog.IsSeries(im.Path) && (strings.HasPrefix(im.Path, Incoming) || strings.HasPrefix(im.Path, Staging))
+	return s.Mode == catalog.Managed && (strings.HasPrefix(im.Path, Incoming) || strings.HasPrefix(im.Path, Staging))
 }

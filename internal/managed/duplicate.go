@@ -2,7 +2,6 @@ package managed
 
 import (
 	"context"
-	"os"
 	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -103,14 +102,10 @@ func (m *importer) clear(at, image string) error {
 
 // replaceDamaged makes the file that of an image whose own was lost or damaged, and
 // drops the image that it arrived as.
-func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at string, f *os.File) error {
+func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at string, id fsx.Identity) error {
 	ctx = context.WithoutCancel(ctx)
-	id, err := fsx.IdentifyFile(f)
-	if err != nil {
-		return imageError(first.ID, "reading the identity of the file", err)
-	}
 	delete(m.s.Waiting.Files, m.im.Path)
-	_, err = m.c.Images.Update(ctx, first.ID, func(im *catalog.Image) error {
+	_, err := m.c.Images.Update(ctx, first.ID, func(im *catalog.Image) error {
 		im.State, im.Reason, im.MissingSince, im.HiddenAt = catalog.Available, "", nil, nil
 		im.Path, im.Identity, im.Revision = at, id, id.Revision()
 		im.Digest, im.VerifiedAt = &m.digest, m.verifiedAt()
@@ -133,19 +128,19 @@ func (m *importer) drop(ctx context.Context, first string) error {
 	ctx = context.WithoutCancel(ctx)
 	side := MovedFrom(m.im)
 	side.DuplicateOf, side.Digest = first, m.digest
-	at := m.s.inTrash(m.im.ID + ".tiff")
+	at := renamedTo(m.im, m.s.inTrash(m.im.ID))
 	if err := WriteSidecar(m.s.Store, at, side); err != nil {
 		return imageError(m.im.ID, "trash", DiskFull(err))
 	}
-	to, err := EntryOf(m.s.Store, at)
+	to, err := EntryOf(m.s.Store, container(at))
 	if err != nil {
 		return imageError(m.im.ID, "trash", err)
 	}
 	defer to.Close()
-	_, from := m.ourFile()
+	from := m.ourEntry()
 	m.s.Waiting.Lock()
 	defer m.s.Waiting.Unlock()
-	if err := m.same(); err != nil {
+	if err := m.src.same(); err != nil {
 		return err
 	}
 	if err := from.MoveTo(to); err != nil {
@@ -163,5 +158,5 @@ func (m *importer) drop(ctx context.Context, first string) error {
 	if err := m.c.Images.Drop(ctx, m.im.ID); err != nil {
 		return err
 	}
-	return imageError(m.im.ID, "staging", RemoveSidecar(m.s.Store, Staging+m.im.ID+".tiff"))
+	return imageError(m.im.ID, "staging", RemoveSidecar(m.s.Store, staged(m.im)))
 }

@@ -2,6 +2,7 @@ package managed
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -14,7 +15,7 @@ import (
 func (r *Recovery) FindMoved(ctx context.Context, im *catalog.Image) (bool, error) {
 	for _, to := range r.otherPaths(im) {
 		id, err := Identify(r.Store.Store, to)
-		if err != nil || to == im.Path || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
+		if to == "" || err != nil || to == im.Path || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
 			continue
 		}
 		if r.DryRun {
@@ -27,20 +28,44 @@ func (r *Recovery) FindMoved(ctx context.Context, im *catalog.Image) (bool, erro
 	if side != nil && side.DuplicateOf != "" && im.DeletedAt == nil && !r.DryRun {
 		return true, r.Leased.Images.Drop(ctx, im.ID)
 	}
-	return false, nil
+	return r.joined(ctx, im)
+}
+
+// joined drops an image in staging all of whose files were added to the stored slide of their
+// series, and reports whether it is one.
+func (r *Recovery) joined(ctx context.Context, im *catalog.Image) (bool, error) {
+	_, uid, ok := catalog.SplitSeries(im.Path)
+	if !ok || !strings.HasPrefix(im.Path, Staging) || im.DeletedAt != nil {
+		return false, nil
+	}
+	first, err := r.Leased.Images.ByPath(ctx, r.ID, SeriesPath(uid))
+	if errors.Is(err, catalog.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || first.ID == im.ID || r.DryRun {
+		return err == nil && first.ID != im.ID, err
+	}
+	if err := r.removeEmpty(container(im.Path)); err != nil {
+		return false, imageError(im.ID, "removing the rest of an interrupted import", err)
+	}
+	return true, r.Leased.Images.Drop(ctx, im.ID)
 }
 
 // otherPaths are the paths at which an interrupted operation may have left the file of
 // an image.
 func (r *Recovery) otherPaths(im *catalog.Image) []string {
-	list := []string{Staging + im.ID + ".tiff"}
-	if im.Digest != nil && len(*im.Digest) == 64 {
+	list := []string{staged(im)}
+	if _, uid, ok := catalog.SplitSeries(im.Path); ok {
+		if im.Digest != nil {
+			list = append(list, SeriesPath(uid))
+		}
+	} else if im.Digest != nil && len(*im.Digest) == 64 {
 		list = append(list, SlidePath(*im.Digest))
 	}
 	for _, dir := range []string{Quarantine, Trash} {
 		for _, name := range names(r.Store.Store, dir) {
 			if imageIn(dir+name) == im.ID && (dir == Quarantine || im.DeletedAt != nil) {
-				list = append(list, dir+name)
+				list = append(list, contained(r.Store.Store, dir+name))
 			}
 		}
 	}
@@ -71,7 +96,7 @@ func names(st *catalog.Store, dir string) []string {
 	return list
 }
 
-// imageIn returns the id of the image whose file is at a path in staging, quarantine or
+// imageIn returns the id of the image whose file or folder is at a path in staging, quarantine or
 // trash, "" if the path is not that of an image.
 func imageIn(path string) string {
 	dir, name, _ := strings.Cut(path, "/")
@@ -80,17 +105,25 @@ func imageIn(path string) string {
 	}
 	switch dir + "/" {
 	case Staging:
-		id, ok := strings.CutSuffix(name, ".tiff")
+		id, ok := cutSuffix(name)
 		return only(ok, id)
 	case Quarantine:
 		id, _, ok := strings.Cut(name, "-")
 		return only(ok, id)
 	case Trash:
 		_, rest, ok := stamped(name)
-		id, tiff := strings.CutSuffix(rest, ".tiff")
-		return only(ok && tiff, id)
+		id, whole := cutSuffix(rest)
+		return only(ok && whole, id)
 	}
 	return ""
+}
+
+// cutSuffix returns the name of a file or folder of an image without its suffix.
+func cutSuffix(name string) (base string, ok bool) {
+	if base, ok = strings.CutSuffix(name, tiffSuffix); ok {
+		return base, true
+	}
+	return strings.CutSuffix(name, seriesSuffix)
 }
 
 // only returns s if it is ok as an id.
@@ -103,9 +136,9 @@ func only(ok bool, s string) string {
 
 // BelongsTo reports whether a file that was found under its digest belongs to the
 // image: the image has no other file, or only the original of this copy, which is then
-// removed.
+// removed. For a series the digest is "".
 func (r *Recovery) BelongsTo(ctx context.Context, im *catalog.Image, digest string) (bool, error) {
-	if im.StoreID != r.ID || im.Digest != nil && *im.Digest != digest {
+	if im.StoreID != r.ID || digest != "" && im.Digest != nil && *im.Digest != digest {
 		return false, nil
 	}
 	id, err := Identify(r.Store.Store, im.Path)

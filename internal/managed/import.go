@@ -24,9 +24,12 @@ type Imported struct {
 }
 
 // Import moves the file of an image from the incoming folder to its final path, named by
-// the SHA-256 of its bytes. The image keeps its id and its revision, and stays available
-// meanwhile. Progress, if not nil, receives how many bytes have been read. Importing an
-// image twice is not an error.
+// the SHA-256 of its bytes, or the files of a DICOM series to their folder. The image keeps
+// its id and its revision, and stays available meanwhile. Progress, if not nil, receives how
+// many bytes have been read. Importing an image twice is not an error.
+//
+// Further files of a series that the store has join it, also if they are no slide by
+// themselves: see [importer.join].
 //
 // A crash at any moment loses nothing: the next scan resumes the import. The error is
 // [ErrNotReady], [ErrReplaced], [lease.ErrBusy], [ErrFull], [catalog.ErrNotFound], or
@@ -41,13 +44,14 @@ func (s *Store) Import(ctx context.Context, image string, progress func(done, to
 	if err != nil {
 		return Imported{}, err
 	}
-	if digest := DigestIn(im.Path); digest != "" && im.State != catalog.Missing {
-		return Imported{Image: im.ID, Digest: digest}, nil
+	if Stored(im.Path) && im.State != catalog.Missing {
+		done := Imported{Image: im.ID, Digest: DigestIn(im.Path)}
+		if im.Digest != nil {
+			done.Digest = *im.Digest
+		}
+		return done, nil
 	}
-	if catalog.IsSeries(im.Path) {
-		return Imported{}, fmt.Errorf("%w: series of DICOM files stay in the incoming folder", ErrNotReady)
-	}
-	if im.State != catalog.Available || !strings.HasPrefix(im.Path, Incoming) && !strings.HasPrefix(im.Path, Staging) {
+	if !importable(im) || !strings.HasPrefix(im.Path, Incoming) && !strings.HasPrefix(im.Path, Staging) {
 		return Imported{}, fmt.Errorf("%w: it is %s", ErrNotReady, im.State)
 	}
 	m := &importer{s: s, c: c, im: im, progress: progress}
@@ -59,6 +63,13 @@ func (s *Store) Import(ctx context.Context, image string, progress func(done, to
 	return r, err
 }
 
+// importable reports whether an image can be imported. Files that are no slide may be further
+// ones of a series.
+func importable(im *catalog.Image) bool {
+	joins := catalog.IsSeries(im.Path) && (im.State == catalog.Broken || im.State == catalog.Unsupported)
+	return im.State == catalog.Available || joins
+}
+
 // An importer is one import in progress.
 type importer struct {
 	s        *Store
@@ -66,9 +77,7 @@ type importer struct {
 	im       *catalog.Image   // as last read or written
 	progress func(done, total int64)
 
-	src    source.Entry // where the file arrived, or in staging
-	f      *os.File     // the claimed file at src
-	id     fsx.Identity // of f
+	src    *set         // where the file arrived, or in staging
 	part   source.Entry // its copy in staging, if it can't be renamed
 	copied *os.File     // the open copy; nil if the file is renamed
 	digest string
@@ -80,17 +89,26 @@ func (m *importer) close() {
 		m.copied.Close() // synced before it was named
 	}
 	m.part.Close()
-	if m.f != nil {
-		m.f.Close() // only read
+	if m.src != nil {
+		m.src.close()
 	}
-	m.src.Close()
 }
 
 func (m *importer) run(ctx context.Context) (Imported, error) {
+	if err := m.mayBegin(ctx); err != nil {
+		return Imported{}, err
+	}
+	if catalog.IsSeries(m.im.Path) && strings.HasPrefix(m.im.Path, Incoming) {
+		im, err := m.s.gather(ctx, m.c, m.im)
+		if err != nil {
+			return Imported{}, err
+		}
+		m.im = im
+	}
 	if err := m.open(); err != nil {
 		return Imported{}, err
 	}
-	digest := m.s.Received.takeDigest(m.id)
+	digest := m.s.Received.takeDigest(m.src.found)
 	if strings.HasPrefix(m.im.Path, Incoming) {
 		if err := m.stage(ctx); err != nil {
 			return Imported{}, err
@@ -109,33 +127,30 @@ func (m *importer) run(ctx context.Context) (Imported, error) {
 	return Imported{}, imageError(m.im.ID, "renaming the file", ErrInTheWay)
 }
 
-// open opens and claims the file, which must be the one that was inspected.
-func (m *importer) open() (err error) {
-	if m.src, err = EntryOf(m.s.Store, m.im.Path); err == nil {
-		m.f, err = m.src.Open()
+// mayBegin returns [ErrNotReady] for files that are no slide, unless they may join one.
+func (m *importer) mayBegin(ctx context.Context) error {
+	_, uid, ok := catalog.SplitSeries(m.im.Path)
+	if !ok || m.im.State == catalog.Available {
+		return nil
 	}
-	if fsx.IsGone(err) {
-		return ErrReplaced
+	first, err := m.c.Images.ByPath(ctx, m.s.ID, SeriesPath(uid))
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && first.DeletedAt != nil {
+		return fmt.Errorf("%w: it is %s", ErrNotReady, m.im.State)
 	}
-	if err != nil {
-		return imageError(m.im.ID, "opening the file", err)
-	}
-	if !fsx.TryLock(m.f) {
-		return lease.ErrBusy
-	}
-	if m.id, err = fsx.IdentifyFile(m.f); err != nil || !m.id.Same(m.im.Identity) {
-		return ErrReplaced
-	}
-	return nil
+	return err
 }
 
-// same checks that the file is unchanged and still at its path.
-func (m *importer) same() error {
-	id, err := fsx.IdentifyFile(m.f)
-	if err != nil || id != m.id {
+// open opens and claims the file, which must be the one that was inspected.
+func (m *importer) open() (err error) {
+	m.src, err = openSet(m.s.Store, m.im)
+	switch {
+	case fsx.IsGone(err):
 		return ErrReplaced
-	}
-	if id, err = m.src.Stat(); err != nil || id != m.id {
+	case errors.Is(err, lease.ErrBusy), errors.Is(err, ErrReplaced):
+		return err
+	case err != nil:
+		return imageError(m.im.ID, "opening the file", err)
+	case !m.src.found.Same(m.im.Identity):
 		return ErrReplaced
 	}
 	return nil
@@ -143,15 +158,14 @@ func (m *importer) same() error {
 
 // accept takes over the digest that the upload or the writer of the file computed. The file was the
 // one that was received when it was opened, and is in staging since; that it was not
-// written to in between is checked as for every file, by [importer.renamed] and
-// [importer.same].
+// written to in between is checked as for every file, by [set.renamed] and [set.same].
 func (m *importer) accept(digest string) {
 	if digest == "" || !strings.HasPrefix(m.im.Path, Staging) {
 		return // a copy computes its own
 	}
 	m.digest, m.handed = digest, true
 	if m.progress != nil {
-		m.progress(m.id.Size, m.id.Size)
+		m.progress(m.src.found.Size, m.src.found.Size)
 	}
 }
 
@@ -168,18 +182,18 @@ func (m *importer) verifiedAt() *time.Time {
 // read reads the file to compute its digest, and copies it if it can't be renamed.
 func (m *importer) read(ctx context.Context) (err error) {
 	if m.handed {
-		return m.same()
+		return m.src.same()
 	}
 	if strings.HasPrefix(m.im.Path, Staging) {
-		m.digest, err = fsx.SHA256(ctx, m.f, m.id.Size, m.progress)
+		m.digest, err = m.src.hash(ctx, m.progress)
 	} else {
 		if m.part, err = EntryOf(m.s.Store, Staging+m.im.ID+".part"); err != nil {
 			return imageError(m.im.ID, "staging", err)
 		}
-		m.copied, m.digest, err = copyTo(ctx, m.part, m.f, m.id, m.progress)
+		m.copied, m.digest, err = copyTo(ctx, m.part, m.src.files[0].f, m.src.found, m.progress)
 	}
 	if err == nil {
-		err = m.same()
+		err = m.src.same()
 	}
 	if err == nil {
 		return nil

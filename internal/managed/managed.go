@@ -10,6 +10,8 @@ package managed
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,10 +28,14 @@ import (
 
 // The folders of a managed store, as prefixes of the paths of its images. All but the
 // first are below its root.
+//
+// The files of a DICOM series arrive in a folder that others may write to. From staging on,
+// they are in a folder of their own, whose name ends in ".dicom" instead of ".tiff", each as
+// SOPInstanceUID.dcm: the folder is renamed as the file of another slide is.
 const (
 	Incoming   = "incoming/"   // files arrive here; may be outside of the root
 	Staging    = "staging/"    // ID.tiff or ID.part: being imported
-	Slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json
+	Slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json; see [SlidePath] and [SeriesPath]
 	Quarantine = "quarantine/" // ID-NAME: unsupported or broken
 	Trash      = "trash/"      // TIME-ID.tiff: deleted slides and duplicates
 	// Originals has ab/DIGEST, a flat image that was converted to a slide, and a sidecar
@@ -79,8 +85,11 @@ func NewEntryOf(st *catalog.Store, path string) (source.Entry, error) {
 	return source.EntryAt(base, rel, true)
 }
 
-// Stat returns the identity of an image's file.
+// Stat returns the identity of an image's file, or of its files.
 func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
+	if catalog.IsSeries(path) {
+		return identifySeries(st, path)
+	}
 	s, err := EntryOf(st, path)
 	if err != nil {
 		return fsx.Identity{}, err
@@ -91,11 +100,92 @@ func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
 
 // Identify is Stat for a path whose directories may be symbolic links, as scans read it.
 func Identify(st *catalog.Store, path string) (fsx.Identity, error) {
+	if catalog.IsSeries(path) {
+		return identifySeries(st, path)
+	}
 	return fsx.StatIn(unix.AT_FDCWD, st.File(path))
+}
+
+// identifySeries returns the identity of the files of a series.
+func identifySeries(st *catalog.Store, path string) (fsx.Identity, error) {
+	d, err := source.OpenStore(st, path)
+	if err != nil {
+		return fsx.Identity{}, err
+	}
+	defer d.Close()
+	return d.Identify(path)
 }
 
 // SlidePath is the path of the slide with a digest.
 func SlidePath(digest string) string { return Slides + digest[:2] + "/" + digest + ".tiff" }
+
+const (
+	tiffSuffix   = ".tiff"
+	seriesSuffix = ".dicom" // of folders
+)
+
+// SeriesPath is the path of the slide that is a DICOM series. Its folder is named by the
+// SHA-256 of the SeriesInstanceUID and not by a digest of its files, so that it stays when
+// further instances arrive, and so that a store has one slide of a series.
+func SeriesPath(uid string) string {
+	sum := sha256.Sum256([]byte(uid))
+	name := hex.EncodeToString(sum[:])
+	return catalog.SeriesPath(Slides+name[:2]+"/"+name+seriesSuffix, uid)
+}
+
+// Stored reports whether a path is that of an imported slide.
+func Stored(path string) bool {
+	if _, uid, ok := catalog.SplitSeries(path); ok {
+		return path == SeriesPath(uid)
+	}
+	return DigestIn(path) != ""
+}
+
+// container is the path of what is renamed when an image is: its file, or the folder of a
+// series.
+func container(path string) string {
+	if dir, _, ok := catalog.SplitSeries(path); ok {
+		return dir
+	}
+	return path
+}
+
+// contained returns the path of the image whose file or folder is at a path below the root.
+// That of a folder without a series is "".
+func contained(st *catalog.Store, at string) string {
+	if !strings.HasSuffix(at, seriesSuffix) {
+		return at
+	}
+	if fi, err := os.Lstat(st.File(at)); err != nil || !fi.IsDir() {
+		return at // a file with such a name
+	}
+	d, err := source.OpenStore(st, at)
+	if err != nil {
+		return ""
+	}
+	defer d.Close()
+	items, err := d.InFolder(at)
+	if err != nil {
+		return ""
+	}
+	for _, i := range items {
+		if catalog.IsSeries(i.Path) {
+			return i.Path
+		}
+	}
+	return ""
+}
+
+// renamedTo is the path of an image whose file or folder gets a name, without a suffix.
+func renamedTo(im *catalog.Image, name string) string {
+	if _, uid, ok := catalog.SplitSeries(im.Path); ok {
+		return catalog.SeriesPath(name+seriesSuffix, uid)
+	}
+	return name + tiffSuffix
+}
+
+// staged is the path of an image in staging.
+func staged(im *catalog.Image) string { return renamedTo(im, Staging+im.ID) }
 
 // DigestIn returns the digest in a path below slides/, "" without one.
 func DigestIn(path string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 
@@ -19,26 +20,24 @@ import (
 
 // moveFile moves the file of an image to an unused path of its store: by renaming it,
 // or, on another file system, by copying and then removing it. A sidecar, if not nil,
-// is written there first. It returns the identity of the file at its new path.
+// is written there first. It returns the identity of the file at its new path. The files of a
+// series are in a folder of their own, which is moved.
 //
 // The error is [lease.ErrBusy] if another process works on the file or it was replaced, or
 // [fs.ErrExist].
 func moveFile(ctx context.Context, st *catalog.Store, im *catalog.Image, at string, side *Sidecar) (fsx.Identity, error) {
-	from, err := EntryOf(st, im.Path)
-	if err != nil {
+	from, err := openSet(st, im)
+	switch {
+	case errors.Is(err, ErrReplaced), errors.Is(err, lease.ErrBusy):
+		return fsx.Identity{}, lease.ErrBusy
+	case err != nil:
 		return fsx.Identity{}, gone(im.ID, err)
 	}
-	defer from.Close()
-	f, err := from.Open()
-	if err != nil {
-		return fsx.Identity{}, gone(im.ID, err)
-	}
-	defer f.Close()
-	id, err := fsx.IdentifyFile(f)
-	if err != nil || !fsx.TryLock(f) || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
+	defer from.close()
+	if id := from.found; id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
 		return fsx.Identity{}, lease.ErrBusy
 	}
-	to, err := NewEntryOf(st, at)
+	to, err := NewEntryOf(st, container(at))
 	if err != nil {
 		return fsx.Identity{}, imageError(im.ID, "moving the file", DiskFull(err))
 	}
@@ -48,16 +47,20 @@ func moveFile(ctx context.Context, st *catalog.Store, im *catalog.Image, at stri
 			return fsx.Identity{}, imageError(im.ID, "writing a sidecar", DiskFull(err))
 		}
 	}
-	if err = from.MoveTo(to); errors.Is(err, unix.EXDEV) {
-		err = copyAway(ctx, from, f, id, to)
+	if err = from.at.MoveTo(to); errors.Is(err, unix.EXDEV) {
+		if from.series != "" {
+			err = copyFolderAway(ctx, st, from, at)
+		} else {
+			err = copyAway(ctx, from.at, from.files[0].f, from.found, to)
+		}
 	}
 	if err != nil {
 		return fsx.Identity{}, imageError(im.ID, "moving the file", DiskFull(err))
 	}
-	if err := source.SyncDirectories(to, from); err != nil {
+	if err := source.SyncDirectories(to, from.at); err != nil {
 		return fsx.Identity{}, imageError(im.ID, "moving the file", err)
 	}
-	now, err := to.Stat()
+	now, err := Stat(st, at)
 	if err != nil {
 		return now, imageError(im.ID, "reading the identity of the file", err)
 	}
@@ -99,6 +102,28 @@ func copyAway(ctx context.Context, from source.Entry, f *os.File, id fsx.Identit
 		return nil //nolint:nilerr // replaced since: not ours to remove
 	}
 	return from.Remove()
+}
+
+// copyFolderAway moves the folder of a series to another file system.
+func copyFolderAway(ctx context.Context, st *catalog.Store, from *set, at string) error {
+	s := &Store{Store: st}
+	dir, name := path.Split(container(at))
+	part := dir + partPrefix + name
+	if _, err := s.copyInto(ctx, from, part); err != nil {
+		return errors.Join(err, s.removeFolder(part))
+	}
+	if from.same() != nil {
+		return errors.Join(lease.ErrBusy, s.removeFolder(part))
+	}
+	if err := s.renameFolder(part, container(at)); err != nil {
+		return errors.Join(err, s.removeFolder(part))
+	}
+	for i := range from.files {
+		if err := from.entry(i).Remove(); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(int(from.at.Dir.Fd()), from.at.Name, unix.AT_REMOVEDIR)
 }
 
 // copyTo writes a copy of an open file to a new file at the entry, syncs it, and leaves

@@ -3,8 +3,8 @@ package managed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
-	"os"
 	"path"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -17,7 +17,7 @@ import (
 // or moved another file with the name, or another process has.
 func (m *importer) settle(ctx context.Context) (Imported, error) {
 	done := Imported{Image: m.im.ID, Digest: m.digest}
-	at := SlidePath(m.digest)
+	at := m.home()
 	lock, err := m.lock(at)
 	if err != nil {
 		return done, imageError(m.im.ID, "slides", err)
@@ -29,6 +29,9 @@ func (m *importer) settle(ctx context.Context) (Imported, error) {
 		if _, err := Stat(m.s.Store, at); !fsx.IsGone(err) {
 			return done, m.recordUnknown(ctx, at)
 		}
+		if m.im.State != catalog.Available {
+			return done, fmt.Errorf("%w: it is %s", ErrNotReady, m.im.State)
+		}
 		return done, m.place(ctx, at, m.im)
 	case err != nil:
 		return done, err
@@ -38,12 +41,23 @@ func (m *importer) settle(ctx context.Context) (Imported, error) {
 		return done, errors.Join(ErrInTheWay, m.s.Trash(ctx, first.ID))
 	}
 	done.Image, done.Duplicate = first.ID, true
+	if m.src.series != "" {
+		return m.join(ctx, first)
+	}
 	return done, m.duplicate(ctx, first)
+}
+
+// home is the path of the imported slide.
+func (m *importer) home() string {
+	if m.src.series != "" {
+		return SeriesPath(m.src.series)
+	}
+	return SlidePath(m.digest)
 }
 
 // lock keeps other imports of the same bytes out.
 func (m *importer) lock(at string) (source.Entry, error) {
-	s, err := NewEntryOf(m.s.Store, at)
+	s, err := NewEntryOf(m.s.Store, container(at))
 	if err != nil {
 		return s, DiskFull(err)
 	}
@@ -67,12 +81,29 @@ func (m *importer) recordUnknown(ctx context.Context, at string) error {
 	return ErrInTheWay
 }
 
-// ourFile is the file that is to get the name, and where it is now.
-func (m *importer) ourFile() (*os.File, source.Entry) {
+// ourEntry is what is to get the name.
+func (m *importer) ourEntry() source.Entry {
 	if m.copied != nil {
-		return m.copied, m.part
+		return m.part
 	}
-	return m.f, m.src
+	return m.src.at
+}
+
+// sync syncs the file that is to get the name.
+func (m *importer) sync() error {
+	if m.copied != nil {
+		return m.copied.Sync()
+	}
+	return m.src.sync()
+}
+
+// sidecar is the sidecar of the stored slide.
+func (m *importer) sidecar(whose *catalog.Image) *Sidecar {
+	side := SidecarOf(whose)
+	if m.src.series != "" {
+		side.Digest, side.Instances = m.digest, m.src.instances()
+	}
+	return side
 }
 
 // place gives the file its name below slides/, for its own image or for the image of
@@ -92,16 +123,16 @@ func (m *importer) place(ctx context.Context, at string, whose *catalog.Image) e
 		}
 		m.im, whose = im, im
 	}
-	f, from := m.ourFile()
-	to, err := EntryOf(m.s.Store, at)
+	to, err := EntryOf(m.s.Store, container(at))
 	if err != nil {
 		return imageError(m.im.ID, "slides", err)
 	}
-	defer to.Close()
-	if err := errors.Join(WriteSidecar(m.s.Store, at, SidecarOf(whose)), f.Sync()); err != nil {
+	if err := errors.Join(WriteSidecar(m.s.Store, at, m.sidecar(whose)), m.sync()); err != nil {
+		to.Close()
 		return imageError(m.im.ID, "writing the slide to disk", DiskFull(err))
 	}
 	if m.copied != nil {
+		defer to.Close()
 		err = m.placeCopy(ctx, to, at, whose)
 	} else {
 		err = m.placeFile(ctx, to, at, whose)
@@ -109,12 +140,12 @@ func (m *importer) place(ctx context.Context, at string, whose *catalog.Image) e
 	if err != nil {
 		return err
 	}
-	return imageError(m.im.ID, "slides", errors.Join(source.SyncDirectories(to, from), syncParent(m.s.Store, at), RemoveSidecar(m.s.Store, Staging+m.im.ID+".tiff")))
+	return imageError(m.im.ID, "slides", errors.Join(syncParent(m.s.Store, at), RemoveSidecar(m.s.Store, staged(m.im))))
 }
 
 // syncParent syncs the directory of a path to disk.
 func syncParent(st *catalog.Store, at string) error {
-	s, err := EntryOf(st, path.Dir(at))
+	s, err := EntryOf(st, path.Dir(container(at)))
 	if err != nil {
 		return err
 	}
@@ -122,25 +153,38 @@ func syncParent(st *catalog.Store, at string) error {
 	return source.SyncDirectories(s)
 }
 
-// placeFile renames the file out of staging. The catalog is updated before the
+// placeFile renames the file out of staging, and takes to over. The catalog is updated before the
 // directories are synced: if the rename is lost in a crash, the next scan finds the
 // file in staging.
 func (m *importer) placeFile(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
 	m.s.Waiting.Lock()
 	defer m.s.Waiting.Unlock()
-	if err := m.same(); err != nil {
+	if err := m.src.same(); err != nil {
+		to.Close()
 		return err
 	}
-	if err := m.f.Chmod(0o444); err != nil {
+	if err := m.src.chmod(0o444); err != nil {
+		to.Close()
 		return imageError(m.im.ID, "making the slide read-only", err)
 	}
-	if err := m.src.MoveTo(to); err != nil {
+	from, err := m.src.moveTo(to)
+	if err != nil {
+		to.Close()
 		return m.nameError(err)
 	}
+	defer from.Close()
 	if whose.ID != m.im.ID {
-		return m.replaceDamaged(ctx, whose, at, m.f)
+		err = m.src.renamed()
+		if err == nil {
+			err = m.replaceDamaged(ctx, whose, at, m.src.identity())
+		}
+	} else {
+		err = m.renamed(ctx, at)
 	}
-	return m.renamed(ctx, at)
+	if err != nil {
+		return err
+	}
+	return imageError(m.im.ID, "slides", source.SyncDirectories(to, from))
 }
 
 // placeCopy names the copy, syncs it, and then removes the original. The copy's digest
@@ -151,7 +195,7 @@ func (m *importer) placeCopy(ctx context.Context, to source.Entry, at string, wh
 	}
 	m.s.Waiting.Lock()
 	defer m.s.Waiting.Unlock()
-	if err := m.same(); err != nil {
+	if err := m.src.same(); err != nil {
 		return errors.Join(err, m.part.Remove())
 	}
 	if err := m.part.MoveTo(to); err != nil {
@@ -160,12 +204,12 @@ func (m *importer) placeCopy(ctx context.Context, to source.Entry, at string, wh
 	if err := errors.Join(source.SyncDirectories(to, m.part), syncParent(m.s.Store, at)); err != nil {
 		return imageError(m.im.ID, "slides", err)
 	}
-	if whose.ID != m.im.ID {
-		return m.replaceDamaged(ctx, whose, at, m.copied)
-	}
 	now, err := fsx.IdentifyFile(m.copied)
 	if err != nil {
 		return imageError(m.im.ID, "reading the identity of the copy", err)
+	}
+	if whose.ID != m.im.ID {
+		return m.replaceDamaged(ctx, whose, at, now)
 	}
 	was := m.im
 	delete(m.s.Waiting.Files, was.Path)

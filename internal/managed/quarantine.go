@@ -28,13 +28,30 @@ func (s *Store) Quarantine(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	rel, arrived := strings.CutPrefix(im.Path, Incoming)
+	series := catalog.IsSeries(im.Path)
+	arrived := strings.HasPrefix(im.Path, Incoming) || series && strings.HasPrefix(im.Path, Staging)
 	if !arrived || im.State != catalog.Broken && im.State != catalog.Unsupported {
 		return lease.ErrBusy
 	}
+	if series && strings.HasPrefix(im.Path, Incoming) {
+		if im, err = s.gather(ctx, c, im); errors.Is(err, ErrReplaced) {
+			return lease.ErrBusy
+		} else if err != nil {
+			return err
+		}
+	}
+	return s.quarantine(ctx, c, im)
+}
+
+// quarantine moves the file of a broken or unsupported image, or the folder of a series, to
+// quarantine.
+func (s *Store) quarantine(ctx context.Context, c *catalog.Catalog, im *catalog.Image) error {
 	side := MovedFrom(im)
 	side.Reason = im.Reason
-	at := Quarantine + quarantineName(im.ID, rel)
+	at := Quarantine + quarantineName(im.ID, im.Path)
+	if _, uid, ok := catalog.SplitSeries(im.Path); ok {
+		at = catalog.SeriesPath(Quarantine+quarantineName(im.ID, uid)+seriesSuffix, uid)
+	}
 	id, err := moveFile(ctx, s.Store, im, at, side)
 	if err != nil {
 		return err
@@ -42,7 +59,9 @@ func (s *Store) Quarantine(ctx context.Context, image string) error {
 	s.Waiting.Lock()
 	defer s.Waiting.Unlock()
 	delete(s.Waiting.Files, im.Path)
-	_, err = relocate(ctx, c, im, at, id)
+	if _, err = relocate(ctx, c, im, at, id); err == nil && strings.HasPrefix(im.Path, Staging) {
+		err = imageError(im.ID, "staging", RemoveSidecar(s.Store, im.Path))
+	}
 	if err == nil && im.State == catalog.Unsupported && s.Unsupported != nil {
 		s.Unsupported(im.ID)
 	}
@@ -84,6 +103,12 @@ func (s *Store) Release(ctx context.Context, image string) (string, error) {
 	}
 	if now, err := Stat(s.Store, im.Path); err == nil {
 		im.Identity = now // the file may have been repaired in place
+	}
+	if catalog.IsSeries(im.Path) {
+		if to, err = s.returnSeries(ctx, c, im); err != nil {
+			return "", err
+		}
+		return to, imageError(image, "quarantine", RemoveSidecar(s.Store, im.Path))
 	}
 	err = s.moveToIncoming(ctx, c, im, to)
 	if errors.Is(err, fs.ErrExist) {

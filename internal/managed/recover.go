@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
@@ -67,6 +69,9 @@ func (r *Recovery) recoverFile(ctx context.Context, at string) error {
 		r.sweep(at)
 		return nil
 	}
+	if at = contained(r.Store.Store, at); at == "" {
+		return r.regather(ctx, id)
+	}
 	if e, ok := r.Mirror.File(r.ID, at); ok && e.Image == id {
 		return nil
 	}
@@ -98,6 +103,9 @@ func (r *Recovery) moved(ctx context.Context, im *catalog.Image, at string, now 
 	if strings.HasPrefix(at, Trash) && im.DeletedAt == nil {
 		return nil // a duplicate: see FindMoved
 	}
+	if at == staged(im) && catalog.IsSeries(at) && strings.HasPrefix(im.Path, Incoming) {
+		return r.regather(ctx, im.ID)
+	}
 	there, err := Identify(r.Store.Store, im.Path)
 	switch {
 	case fsx.IsGone(err):
@@ -124,12 +132,48 @@ func (r *Recovery) moved(ctx context.Context, im *catalog.Image, at string, now 
 	return err
 }
 
+// regather moves files of a series back to the incoming folder that an interrupted import has
+// left in staging, and removes their folder. If they are copies, and the originals have changed
+// since, they are the files of the image.
+func (r *Recovery) regather(ctx context.Context, image string) error {
+	if r.DryRun {
+		return nil
+	}
+	ctx, c, release, err := r.lease(ctx, image)
+	if errors.Is(err, lease.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	im, err := anyImage(ctx, c, image)
+	if err != nil || im == nil || im.StoreID != r.ID || !catalog.IsSeries(im.Path) || !strings.HasPrefix(im.Path, Incoming) {
+		return err
+	}
+	err = r.spread(im)
+	if errors.Is(err, unix.EXDEV) {
+		id, serr := Stat(r.Store.Store, staged(im))
+		if serr != nil {
+			return imageError(im.ID, "staging", serr)
+		}
+		_, err = relocate(ctx, c, im, staged(im), id)
+	}
+	if err != nil {
+		r.Failed(im.ID, err.Error())
+	}
+	return nil
+}
+
 // restoreImage records a file that the catalog does not know, from its sidecar.
 func (r *Recovery) restoreImage(ctx context.Context, id, at string, now fsx.Identity) error {
 	side, err := ReadSidecar(r.Store.Store, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		side, err = &Sidecar{ID: id}, nil
 		side.FileName = inspect.FileName(at)
+		if _, uid, ok := catalog.SplitSeries(at); ok {
+			side.FileName = uid
+		}
 	}
 	if err != nil || side.ID != id || side.DuplicateOf != "" {
 		return nil //nolint:nilerr // a file without a readable sidecar stays where it is
@@ -137,7 +181,7 @@ func (r *Recovery) restoreImage(ctx context.Context, id, at string, now fsx.Iden
 	if there, err := anyImage(ctx, r.Leased, id); err != nil || there != nil {
 		return err // it was recorded after the mirror was updated
 	}
-	root, err := source.OpenDirectory(r.Root, "", source.Filter{})
+	root, err := source.OpenDirectory(r.Root, "", source.Stored)
 	if err != nil {
 		return fmt.Errorf("%w: %s", source.ErrNoRoot, inspect.ReadError(err).Reason)
 	}
@@ -174,7 +218,7 @@ func (r *Recovery) restoreImage(ctx context.Context, id, at string, now fsx.Iden
 // abandoned removes a file in staging that was written for an image of another store, if no
 // process is about to move the image: see [Store.Adopt].
 func (r *Recovery) abandoned(ctx context.Context, im *catalog.Image, at string) error {
-	if !strings.HasPrefix(at, Staging) || r.DryRun {
+	if !strings.HasPrefix(at, Staging) || catalog.IsSeries(at) || r.DryRun {
 		return nil
 	}
 	ctx, c, release, err := r.lease(ctx, im.ID)

@@ -1,6 +1,7 @@
 package managed
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,11 +30,22 @@ type Sidecar struct {
 	// FormerStores are those that the image was in before it was packed.
 	FormerStores []string `json:"former_stores,omitempty"`
 
+	// Instances are the files of a stored series, and Digest is that of all of them.
+	Instances []Instance `json:"instances,omitempty"`
+
 	// Of files in staging, quarantine and trash:
 	From        []byte `json:"from,omitempty"`   // the former path; it may be any bytes, so JSON has it in base64
 	Digest      string `json:"digest,omitempty"` // if known
 	Reason      string `json:"reason,omitempty"` // why it is in quarantine
 	DuplicateOf string `json:"duplicate_of,omitempty"`
+}
+
+// An Instance is a file of a stored DICOM series.
+type Instance struct {
+	UID    string `json:"uid"` // SOPInstanceUID
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	MTime  int64  `json:"mtime"` // nanoseconds since 1970
 }
 
 // maxSidecar bounds a sidecar in bytes.
@@ -85,7 +97,11 @@ func SidecarPath(path string) string {
 		id, _, _ := strings.Cut(rest, "-")
 		return Quarantine + id + ".json"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(path, ".part"), ".tiff") + ".json"
+	path = container(path)
+	for _, end := range []string{".part", tiffSuffix, seriesSuffix} {
+		path = strings.TrimSuffix(path, end)
+	}
+	return path + ".json"
 }
 
 // WriteSidecar writes the sidecar of the file at path to disk.
@@ -108,13 +124,23 @@ func WriteSidecar(st *catalog.Store, path string, c *Sidecar) error {
 	return DiskFull(err)
 }
 
-// UpdateSidecar writes the sidecar of a stored slide if it differs from the image.
-func UpdateSidecar(st *catalog.Store, im *catalog.Image) error {
-	if DigestIn(im.Path) == "" || im.DeletedAt != nil {
+// UpdateSidecar writes the sidecar of a stored slide if it differs from the image, or does not
+// name all files of a series.
+func UpdateSidecar(ctx context.Context, st *catalog.Store, im *catalog.Image) error {
+	if !Stored(im.Path) || im.DeletedAt != nil {
 		return nil
 	}
 	now := SidecarOf(im)
-	if old, err := ReadSidecar(st, im.Path); err == nil && old.Same(now) {
+	old, err := ReadSidecar(st, im.Path)
+	if err == nil && catalog.IsSeries(im.Path) && len(old.Instances) > 0 {
+		now.Instances, now.Digest = old.Instances, old.Digest
+	}
+	if catalog.IsSeries(im.Path) {
+		if err := completeInventory(ctx, st, im, now); err != nil {
+			return err
+		}
+	}
+	if err == nil && old.Same(now) {
 		return nil
 	}
 	return imageError(im.ID, "writing a sidecar", DiskFull(WriteSidecar(st, im.Path, now)))

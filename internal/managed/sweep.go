@@ -1,11 +1,17 @@
 package managed
 
 import (
+	"errors"
 	"path"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/lease"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // sweepAfter is the age after which a small file counts as left behind by an
@@ -29,6 +35,9 @@ func (r *Recovery) sweep(at string) {
 	defer s.Close()
 	f, err := s.Open()
 	if err != nil {
+		if isPart || strings.HasPrefix(path.Base(at), partPrefix) {
+			r.sweepFolder(at, s)
+		}
 		return
 	}
 	defer f.Close()
@@ -54,22 +63,33 @@ func (r *Recovery) sweep(at string) {
 // working reports whether the import that wrote a sidecar to staging is still running,
 // or has its file there.
 func (r *Recovery) working(id string) bool {
-	if _, err := Identify(r.Store.Store, Staging+id+".tiff"); !fsx.IsGone(err) {
+	if r.exists(Staging+id+tiffSuffix) || r.exists(Staging+id+seriesSuffix) {
 		return true
 	}
 	at, ok := r.Mirror.Place(id)
 	if !ok || at.Store != r.ID || !strings.HasPrefix(at.Path, Incoming) {
 		return false
 	}
-	s, err := EntryOf(r.Store.Store, at.Path)
+	s, err := openSet(r.Store.Store, &catalog.Image{ID: id, Path: at.Path})
 	if err != nil {
-		return !fsx.IsGone(err)
+		return errors.Is(err, lease.ErrBusy)
 	}
-	defer s.Close()
-	f, err := s.Open()
+	s.close()
+	return false
+}
+
+// sweepFolder removes an incomplete copy of a series, unless a process is working on it.
+func (r *Recovery) sweepFolder(at string, s source.Entry) {
+	f, err := s.OpenFile(unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return false
+		return
 	}
 	defer f.Close()
-	return !fsx.TryLock(f)
+	if !fsx.TryLock(f) {
+		return
+	}
+	if err := r.removeFolder(at); err != nil {
+		id := strings.TrimSuffix(path.Base(at), ".part")
+		r.Failed(id, imageError(id, "removing the rest of an interrupted import", err).Error())
+	}
 }

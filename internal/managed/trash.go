@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -29,11 +32,20 @@ func (s *Store) Trash(ctx context.Context, image string) error {
 	if err != nil || im == nil || im.DeletedAt == nil || strings.HasPrefix(im.Path, Trash) {
 		return err
 	}
-	at := s.inTrash(im.ID + ".tiff")
+	at := renamedTo(im, s.inTrash(im.ID))
 	now, err := Stat(s.Store, im.Path)
 	if err == nil {
 		im.Identity = now // in whatever state it is now
-		now, err = moveFile(ctx, s.Store, im, at, MovedFrom(im))
+		if catalog.IsSeries(im.Path) && strings.HasPrefix(im.Path, Incoming) {
+			if im, err = s.gather(ctx, c, im); errors.Is(err, ErrReplaced) {
+				return lease.ErrBusy
+			} else if err != nil {
+				return err
+			}
+		}
+		side := MovedFrom(im)
+		side.Instances = instancesOf(s.Store, im.Path)
+		now, err = moveFile(ctx, s.Store, im, at, side)
 	}
 	switch {
 	case fsx.IsGone(err):
@@ -71,7 +83,10 @@ func (s *Store) Restore(ctx context.Context, im *catalog.Image) error {
 	var beside *Sidecar
 	if !strings.HasPrefix(home, Incoming) {
 		copied := *side
-		copied.From, copied.Digest, beside = nil, "", &copied
+		copied.From, beside = nil, &copied
+		if len(copied.Instances) == 0 {
+			copied.Digest = ""
+		}
 	}
 	if first, err := c.Images.ByPath(ctx, s.ID, home); err == nil && first.ID != im.ID {
 		return fmt.Errorf("%w: the slide was added again as image %s", ErrInTheWay, first.ID)
@@ -120,28 +135,38 @@ func (s *Store) EmptyTrash(ctx context.Context, c *catalog.Catalog) (removed int
 			return removed, err
 		}
 		// The sidecar is removed last, so that an interrupted removal is resumed later.
-		base, isTIFF := strings.CutSuffix(name, ".tiff")
 		if base, ok := strings.CutSuffix(name, ".json"); ok {
-			if _, err := Identify(s.Store, Trash+base+".tiff"); !fsx.IsGone(err) {
+			if s.exists(Trash+base+tiffSuffix) || s.exists(Trash+base+seriesSuffix) {
 				continue
 			}
-			rest = strings.TrimSuffix(rest, ".json")
-			if err := s.forgetImage(ctx, c, Trash+base+".tiff", rest); err != nil {
+			if err := s.forgetImage(ctx, c, Trash+base+tiffSuffix, strings.TrimSuffix(rest, ".json")); err != nil {
 				return removed, err
 			}
 			continue
 		}
-		if err := s.removeFile(Trash + name); err != nil {
-			return removed, imageError(strings.TrimSuffix(rest, ".tiff"), "emptying the trash", err)
+		suffix := path.Ext(name)
+		rest = strings.TrimSuffix(rest, suffix)
+		remove := s.removeFile
+		if suffix == seriesSuffix {
+			remove = s.removeFolder
+		}
+		if err := remove(Trash + name); err != nil {
+			return removed, imageError(rest, "emptying the trash", err)
 		}
 		removed++
-		if isTIFF {
-			if err := s.forgetImage(ctx, c, Trash+base+".tiff", strings.TrimSuffix(rest, ".tiff")); err != nil {
+		if suffix == tiffSuffix || suffix == seriesSuffix {
+			if err := s.forgetImage(ctx, c, Trash+name, rest); err != nil {
 				return removed, err
 			}
 		}
 	}
 	return removed, nil
+}
+
+// exists reports whether there may be a file or folder at a path.
+func (s *Store) exists(at string) bool {
+	_, err := os.Lstat(s.File(at))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // removeFile removes a file permanently.
@@ -160,7 +185,7 @@ func (s *Store) forgetImage(ctx context.Context, c *catalog.Catalog, at, image s
 	if err != nil {
 		return err
 	}
-	if im != nil && im.DeletedAt != nil && im.Path == at {
+	if im != nil && im.DeletedAt != nil && SidecarPath(im.Path) == SidecarPath(at) {
 		if err := c.Images.Drop(ctx, image); err != nil {
 			return err
 		}

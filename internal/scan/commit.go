@@ -113,11 +113,11 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 	if old.Path != "" { // otherwise only the sidecar's values are known
 		keepUnchanged(&im, old)
 	}
-	if digest := managed.DigestIn(l.Path); p.prefix == managed.Slides {
-		im.FileName, im.Digest = old.FileName, &digest
-		if l.inspection.Reason == notItself {
+	if p.prefix == managed.Slides {
+		im.FileName, im.Digest = old.FileName, p.digestOf(l, old)
+		if why := l.inspection.Reason; why == notItself || why == managed.DamagedSeries {
 			now := p.s.now().UTC()
-			im.DamagedAt, im.Damage = &now, notItself
+			im.DamagedAt, im.Damage = &now, why
 		}
 	}
 	same := im.Path == old.Path && im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
@@ -131,6 +131,21 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 		return nil, nil
 	}
 	return &im, nil
+}
+
+// digestOf returns the digest of a stored slide; nil if that of a series is not known.
+func (p *scan) digestOf(l *inspected, old *catalog.Image) *string {
+	digest := managed.DigestIn(l.Path)
+	if catalog.IsSeries(l.Path) {
+		if id := l.inspection.Identity; old.Digest != nil && (old.Path == "" || old.Identity.Size == id.Size && old.Identity.MTime == id.MTime) {
+			return old.Digest
+		}
+		digest = managed.SeriesDigest(p.store, l.Path)
+	}
+	if digest == "" {
+		return nil
+	}
+	return &digest
 }
 
 // owner returns the image of a file whose path the catalog does not know.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/test/dicomtest"
 	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
@@ -115,6 +116,9 @@ func (h *house) byDigest() (map[string]whole, map[string]string) {
 		if im.Digest != nil {
 			key = *im.Digest
 		}
+		if catalog.IsSeries(im.Path) {
+			key = im.Path // files are added, and change the digest
+		}
 		if strings.HasPrefix(im.Path, managed.Staging) || strings.HasPrefix(im.Path, managed.Incoming) {
 			key = im.Path // being imported, possibly a duplicate
 		}
@@ -129,8 +133,13 @@ func (h *house) byDigest() (map[string]whole, map[string]string) {
 	return m, ids
 }
 
-// deliver has files arrive: slides, duplicates and broken ones.
+// deliver has files arrive: slides, duplicates and broken ones; a series without its last file;
+// and the last two files of the series of the round before, one of them for the second time.
 func deliver(h *house, round int) {
+	h.deliverSeries(round, 0, 1)
+	if round > 0 {
+		h.deliverSeries(round-1, 1, 2)
+	}
 	for i := range 12 {
 		p := slidetest.Pyramid{Seed: uint8(round*8 + i)} // four are the same as in the next round
 		data := p.Bytes()
@@ -143,6 +152,19 @@ func deliver(h *house, round int) {
 			h.t.Fatal(err)
 		}
 		h.rename(tmp, filepath.Join(h.in, name))
+	}
+}
+
+// deliverSeries has files of the series of a round arrive.
+func (h *house) deliverSeries(round int, list ...int) {
+	uid := fmt.Sprintf("1.1%d", round)
+	files := dicomtest.Series(h.t, uid, slidetest.Pyramid{Seed: uint8(100 + round)})
+	for _, i := range list {
+		tmp, dir := filepath.Join(h.in, ".tmp"), filepath.Join(h.in, uid)
+		if err := errors.Join(os.WriteFile(tmp, files[i], 0o644), os.MkdirAll(dir, 0o755)); err != nil {
+			h.t.Fatal(err)
+		}
+		h.rename(tmp, filepath.Join(dir, fmt.Sprintf("%d of %d.dcm", i, len(list)*10+list[0])))
 	}
 }
 

@@ -84,7 +84,7 @@ func (p managedScan) writeSidecars(ctx context.Context) error {
 	if len(changedSlides) > fewNews {
 		return p.c.Images.Each(ctx, p.store.ID, func(im *catalog.Image) error {
 			if changedSlides[im.ID] {
-				p.writeOne(im)
+				p.writeOne(ctx, im)
 			}
 			return ctx.Err()
 		})
@@ -100,14 +100,14 @@ func (p managedScan) writeSidecars(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.writeOne(im)
+		p.writeOne(ctx, im)
 	}
 	return nil
 }
 
 // writeOne updates one sidecar.
-func (p managedScan) writeOne(im *catalog.Image) {
-	if err := managed.UpdateSidecar(p.store, im); err != nil {
+func (p managedScan) writeOne(ctx context.Context, im *catalog.Image) {
+	if err := managed.UpdateSidecar(ctx, p.store, im); err != nil {
 		p.result.fail(im.ID, err.Error())
 	}
 }
@@ -119,7 +119,7 @@ func (p managedScan) slidesScan() (*scan, func(), error) {
 	sub.prefix, sub.enter = managed.Slides, nil
 	sub.settlePolicy = inspect.Policy{Settle: math.MinInt64}
 	var err error
-	if sub.src, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
+	if sub.src, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.Stored); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	return &sub, func() { sub.src.Close() }, nil
@@ -129,7 +129,7 @@ func (p managedScan) slidesScan() (*scan, func(), error) {
 func (p managedScan) scanPart(ctx context.Context) ([]string, error) {
 	var files []source.Item
 	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
-		if p.prefix == managed.Incoming || managed.DigestIn(f.Path) != "" {
+		if p.prefix == managed.Incoming || managed.Stored(f.Path) {
 			f.Closed = f.Closed || p.prefix == managed.Slides
 			files = append(files, f)
 		}
@@ -185,7 +185,7 @@ func (p managedScan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.I
 		old, err := p.c.Images.GetAny(ctx, side.ID)
 		switch {
 		case errors.Is(err, catalog.ErrNotFound):
-			return side.Image(p.store.ID), nil
+			return imageOf(side, p.store.ID), nil
 		case err != nil:
 			return nil, err
 		}
@@ -205,10 +205,19 @@ func (p managedScan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.I
 	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
 	fresh.FileName = path.Base(l.Path)
 	if side != nil {
-		fresh = side.Image(p.store.ID)
+		fresh = imageOf(side, p.store.ID)
 		fresh.ID = catalog.NewID()
 	}
 	return fresh, nil
+}
+
+// imageOf is the image that the sidecar of a stored slide describes.
+func imageOf(side *managed.Sidecar, store string) *catalog.Image {
+	im := side.Image(store)
+	if side.Digest != "" {
+		im.Digest = &side.Digest // of a series; that of a file is in its name
+	}
+	return im
 }
 
 // dispatchAll dispatches all files that have arrived, interrupted imports first.
@@ -232,12 +241,25 @@ func (p managedScan) dispatch(ctx context.Context, at string, e mirror.Entry) {
 	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
 	switch {
 	case e.Deleted || !arrived && !begun:
-	case catalog.IsSeries(at): // it stays where it arrived
 	case e.State == catalog.Available:
 		p.startImport(ctx, e.Image, begun)
-	case (e.State == catalog.Broken || e.State == catalog.Unsupported) && arrived && e.ID.CTime != 0: // without a ctime it could not be read
-		p.quarantine(ctx, at, e)
+	case (e.State == catalog.Broken || e.State == catalog.Unsupported) && (arrived || catalog.IsSeries(at)) && e.ID.CTime != 0: // without a ctime it could not be read
+		if p.joins(at) {
+			p.startImport(ctx, e.Image, begun)
+		} else {
+			p.quarantine(ctx, at, e)
+		}
 	}
+}
+
+// joins reports whether files that are no slide may be further ones of a stored series.
+func (p managedScan) joins(at string) bool {
+	_, uid, ok := catalog.SplitSeries(at)
+	if !ok {
+		return false
+	}
+	e, ok := p.s.mirror().File(p.store.ID, managed.SeriesPath(uid))
+	return ok && !e.Deleted
 }
 
 // startImport imports an image, or passes it to Arrived.

@@ -68,7 +68,7 @@ func (s *Syncer) Remove(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Catalog.Images.Delete(ctx, im.ID); err != nil || st.Mode != catalog.Managed || catalog.IsSeries(im.Path) {
+	if err := s.Catalog.Images.Delete(ctx, im.ID); err != nil || st.Mode != catalog.Managed {
 		return err
 	}
 	if err := s.managedStore(st).Trash(ctx, im.ID); !errors.Is(err, ErrBusy) {

@@ -224,28 +224,3 @@ func TestSeriesLabel(t *testing.T) {
 		t.Errorf("barcode %v", im.Barcode)
 	}
 }
-
-// TestSeriesInManagedStore expects a series to stay in the incoming folder, and to be deleted
-// and restored there.
-func TestSeriesInManagedStore(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t, "", "")
-	for i, b := range dicomtest.Series(t, "1.1", slidetest.Pyramid{}) {
-		h.arrive(fmt.Sprintf("1.1/%d.dcm", i), b)
-	}
-	h.later(time.Minute)
-	r := h.scan(Options{Import: true})
-	im := h.image("incoming/1.1/~1.1")
-	if im.State != catalog.Available || r.Imported != 0 || len(r.Failed) != 0 {
-		t.Fatalf("%s, %+v", im.State, r)
-	}
-	if err := h.Remove(t.Context(), im.ID); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Restore(t.Context(), im.ID); err != nil {
-		t.Fatal(err)
-	}
-	if r := h.scan(Options{Import: true}); r.changed() || h.image("incoming/1.1/~1.1").State != catalog.Available {
-		t.Errorf("%+v", r)
-	}
-}

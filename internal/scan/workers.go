@@ -123,6 +123,9 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
 		return l
 	}
+	if catalog.IsSeries(f.Path) {
+		return p.examineSeries(ctx, f.Path, l)
+	}
 	file, err := p.src.(source.Files).Open(f.Path)
 	if err != nil {
 		return inspect.ReadError(err)
@@ -137,6 +140,19 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 	}
 	if digest != managed.DigestIn(f.Path) {
 		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself
+	}
+	return l
+}
+
+// examineSeries compares the files of a stored series that has changed with those that were
+// stored.
+func (p *scan) examineSeries(ctx context.Context, path string, l inspect.Inspection) inspect.Inspection {
+	reason, err := managed.CheckSeries(ctx, p.store, path)
+	switch {
+	case err != nil:
+		return inspect.ReadError(err)
+	case reason != "":
+		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, reason
 	}
 	return l
 }

@@ -45,12 +45,19 @@ func OpenDirectory(path, prefix string, filter Filter) (*Directory, error) {
 // with "incoming/" the incoming folder of a managed store, and otherwise the store's own. Paths
 // of its items are those of images.
 func OpenStore(st *catalog.Store, path string) (*Directory, error) {
-	base, prefix := st.Root, ""
-	if st.Mode == catalog.Managed && strings.HasPrefix(path, "incoming/") {
+	base, prefix, filter := st.Root, "", NewFilter(st.Include, st.Exclude)
+	switch {
+	case st.Mode == catalog.Managed && strings.HasPrefix(path, "incoming/"):
 		base, prefix = st.File("incoming/"), "incoming/"
+	case st.Mode == catalog.Managed:
+		filter = Stored
 	}
-	return OpenDirectory(base, prefix, NewFilter(st.Include, st.Exclude))
+	return OpenDirectory(base, prefix, filter)
 }
+
+// Stored selects the files of a managed store outside of its incoming folder, whatever the
+// patterns of the store: it has named them.
+var Stored = NewFilter([]string{"*.tiff", "*.dcm"}, nil)
 
 // In returns the directory of an open root, which the caller closes.
 func In(root *os.Root) *Directory { return &Directory{path: root.Name(), root: root} }

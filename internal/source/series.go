@@ -55,17 +55,24 @@ type part struct {
 	uid string // SOPInstanceUID
 }
 
-// identity combines the identities of the files, so that it changes whenever one of them does.
-//
-// The size is the sum of sizes. Inode, mtime and ctime are as those of files: the inode is the
-// same when files are renamed, the mtime is the same in a copy that keeps the times of files,
-// and the latter two are the times of the latest change, except for their last bits, which are
-// a hash of those of all files.
+// identity is the identity of the files as a whole.
 func (s *series) identity() fsx.Identity {
 	files := make([]fsx.Identity, len(s.files))
 	for i := range s.files {
 		files[i] = s.files[i].id
 	}
+	return SeriesIdentity(s.uid, files)
+}
+
+// SeriesIdentity combines the identities of the files of a series, of which there is at least
+// one, so that it changes whenever one of them does. Their order has no meaning.
+//
+// The size is the sum of sizes. Inode, mtime and ctime are as those of files: the inode is the
+// same when files are renamed, the mtime is the same in a copy that keeps the times of files,
+// and the latter two are the times of the latest change, except for their last bits, which are
+// a hash of those of all files.
+func SeriesIdentity(uid string, files []fsx.Identity) fsx.Identity {
+	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b fsx.Identity) int {
 		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.MTime, b.MTime), cmp.Compare(a.Ino, b.Ino), cmp.Compare(a.CTime, b.CTime))
 	})
@@ -78,9 +85,9 @@ func (s *series) identity() fsx.Identity {
 		inodes = binary.BigEndian.AppendUint64(inodes, f.Ino)
 		changes = number(changes, f.CTime)
 	}
-	id.Ino = max(hash64(s.uid, inodes, contents), 1)
-	id.MTime = stamp(id.MTime, hash64(s.uid, contents))
-	id.CTime = stamp(id.CTime, hash64(s.uid, contents, inodes, changes))
+	id.Ino = max(hash64(uid, inodes, contents), 1)
+	id.MTime = stamp(id.MTime, hash64(uid, contents))
+	id.CTime = stamp(id.CTime, hash64(uid, contents, inodes, changes))
 	return id
 }
 

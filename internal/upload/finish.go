@@ -10,8 +10,11 @@ import (
 	"hash"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -44,6 +47,7 @@ func (c *receiver) finish(ctx context.Context, f *folder, r *record) error {
 	}
 	look := inspect.File(context.WithoutCancel(ctx), source.In(f.dir), part(r.ID))
 	r.Kind, r.Reason, r.MTime = look.Kind, look.Reason, st.ModTime().UnixNano()
+	r.Series = f.seriesOf(r)
 	id, err := f.hand(r)
 	if err != nil {
 		return err
@@ -53,6 +57,24 @@ func (c *receiver) finish(ctx context.Context, f *folder, r *record) error {
 		c.received.Put(id, r.Digest, look)
 	}
 	return f.end(r, received)
+}
+
+// seriesOf returns the DICOM series that the file of an upload is an instance of, "" if it is
+// none.
+func (f *folder) seriesOf(r *record) string {
+	file, err := fsx.OpenIn(f.dir, part(r.ID))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	d, err := dicom.Read(file, r.Length)
+	if err != nil || !d.IsSlide() || !strings.HasSuffix(strings.ToLower(r.Name), ".dcm") {
+		return ""
+	}
+	if uid := d.Data.Text(dicom.SeriesInstanceUID); catalog.IsUID(uid) {
+		return uid
+	}
+	return ""
 }
 
 // hand renames the file into the incoming folder, and returns its identity there. The

@@ -47,6 +47,7 @@ type record struct {
 	Hash     []byte // state of the SHA-256 of those
 	Want     string // SHA-256 that its sender promised; "" if none
 	Digest   string // SHA-256 of the complete file
+	Series   string // SeriesInstanceUID, if it is DICOM
 
 	State  state
 	Kind   inspect.Kind // result of the inspection

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/scan"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // A View is an upload as its owner or an admin of the store sees it.
@@ -48,7 +50,7 @@ type Image struct {
 	State  string  `json:"state"`
 	Reason *string `json:"reason"`
 	Filed  bool    `json:"filed"` // it has its final path
-	Known  bool    `json:"known"` // the store already had this slide
+	Known  bool    `json:"known"` // the store already had this slide; false for DICOM files, which may be added to it
 }
 
 // views describe uploads to clients.
@@ -127,6 +129,12 @@ func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (Vi
 	}
 	v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason)}
 	v.Image.Filed = im.State == catalog.Available && !managed.AwaitsImport(st, im)
+	if r.Series != "" {
+		if v.Image.Filed { // an instance that is no slide by itself, such as a label, may be one of a slide
+			v.Verdict, v.Reason = known("slide"), nil
+		}
+		return v, nil
+	}
 	v.Image.Known = v.Image.Filed && v.Conversion == nil && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
 	return v, nil
 }
@@ -184,16 +192,36 @@ func (p *views) image(ctx context.Context, r *record) (*catalog.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	want := fsx.Identity{Size: r.Length, MTime: r.MTime}
+	if r.Series != "" {
+		want = source.SeriesIdentity(r.Series, []fsx.Identity{want})
+	}
 	for i := range list {
-		if id := list[i].Identity; id.Size == r.Length && id.MTime == r.MTime {
+		if id := list[i].Identity; id.Size == want.Size && id.MTime == want.MTime {
 			return &list[i], nil
 		}
+	}
+	if r.Series != "" {
+		return p.slideOf(ctx, r)
 	}
 	im, err := p.catalog.Images.ByDigest(ctx, r.Store, r.Digest)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && im.DeletedAt != nil {
 		return nil, nil
 	}
 	return im, err
+}
+
+// slideOf returns the image of the DICOM series of a received file: the stored slide, or the one
+// that arrives; nil before it has one.
+func (p *views) slideOf(ctx context.Context, r *record) (*catalog.Image, error) {
+	for _, at := range []string{managed.SeriesPath(r.Series), catalog.SeriesPath(managed.Incoming, r.Series)} {
+		im, err := p.catalog.Images.ByPath(ctx, r.Store, at)
+		if err == nil && im.DeletedAt != nil || errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		return im, err
+	}
+	return nil, nil
 }
 
 func known[T comparable](v T) *T {
