@@ -47,7 +47,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/pack", "tiff slide internal/fsx internal/jpeg internal/render internal/bigtiff internal/slideatlas", ""},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
-	{"internal/bucket", "", "github.com/minio/minio-go/v7"},
+	{"internal/bucket", "", "github.com/minio/minio-go/v7 github.com/minio/crc64nvme"},
 	{"test/unprivileged", "", ""},
 	{"test/mongotest", "internal/fsx test/unprivileged", ""},
 	{"test/s3test", "internal/fsx test/unprivileged", "github.com/minio/minio-go/v7"},
@@ -101,7 +101,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "go.mongodb.org/mongo-driver/v2",
 	},
 	{"internal/backup", "internal/fsx internal/strictjson internal/db internal/catalog", ""},
-	{"internal/doctor", "internal/backup internal/socket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/backup internal/socket internal/bucket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/instance", "internal/fsx", ""},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
@@ -110,11 +110,11 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"internal/taskhandler", "tiff slide internal/dicom internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/bucket internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/planes internal/region internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/bucket internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/planes internal/region internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/instance internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -22,7 +22,7 @@ type dicomCmd struct {
 }
 
 type dicomExportCmd struct {
-	databaseFlags
+	sourceFlags
 	What       string  `arg:"" name:"file-or-image" help:"Slide file, or id of an image in the catalog."`
 	Dir        string  `arg:"" name:"folder" help:"Folder that gets a file for each level. It is created; files that an earlier export completed are kept."`
 	ID         string  `name:"id" placeholder:"IMAGE" help:"With a file: id of the image in the catalog. The identifiers of the objects derive from it; without it, from the contents of the file."`
@@ -124,7 +124,7 @@ type openImage struct {
 
 // openImage opens an image where its store has it: a file, the files of a DICOM series, or a part of
 // a database.
-func (p *databaseFlags) openImage(ctx context.Context, cat *catalog.Catalog, im *catalog.Image) (*openImage, error) {
+func (p *sourceFlags) openImage(ctx context.Context, cat *catalog.Catalog, im *catalog.Image) (*openImage, error) {
 	if im.State != catalog.Available {
 		return nil, fmt.Errorf("the image %s is %s: %s", im.ID, im.State, im.Reason)
 	}

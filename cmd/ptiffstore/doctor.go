@@ -61,7 +61,7 @@ func (c *doctorCmd) site() (doctor.Site, error) {
 	s := doctor.Site{
 		Version: version, Data: dir, Database: c.database(dir), Host: (&workerFlags{Host: c.Host}).host(), Decoder: render.DecoderName(),
 		Listen: c.Listen, Auth: c.Auth, Open: c.Insecure, Refused: c.checkListen(), PublicURL: c.PublicURL, Issuer: c.OIDCIssuer,
-		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Timeout, Secrets: map[string]string{},
+		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Bucket: c.bucketFlags.settings(quiet()), Limit: c.Timeout, Secrets: map[string]string{},
 	}
 	if c.Metrics != "" {
 		s.Metrics = local(c.Metrics)

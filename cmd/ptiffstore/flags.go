@@ -31,6 +31,7 @@ func (e *flagError) Unwrap() error { return e.err }
 // serverFlags are the flags of every mode that serves.
 type serverFlags struct {
 	databaseFlags
+	bucketFlags
 	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one. unix:PATH for a Unix socket, whose clients count as 127.0.0.1."`
 	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When stopping, keep serving for this time with /readyz at 503, so that load balancers switch to another server before the port closes."`
 	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve every client that can reach the port, without access control. With --auth central: allow a central server without TLS."`
@@ -90,6 +91,9 @@ func (c *serverFlags) open() bool { return c.Insecure || c.Auth != "none" && c.A
 // checkListen refuses to publish slides by accident.
 func (c *serverFlags) checkListen() error {
 	if err := c.accessFlags.check(); err != nil {
+		return err
+	}
+	if err := c.bucketFlags.check(); err != nil {
 		return err
 	}
 	if err := socket.Check(c.Listen); err != nil {
@@ -247,7 +251,7 @@ func (c *serverFlags) options(mode server.Mode, log *slog.Logger) (server.Option
 	if err != nil {
 		return o, err
 	}
-	o.Listen = c.listen
+	o.Listen, o.Bucket = c.listen, c.bucketFlags.settings(log)
 	o.HTTP = server.HTTP{
 		Public: c.open(), Origins: c.Origins, PublicURL: c.PublicURL, Connections: c.Connections, PerAddress: c.PerAddress, Drain: c.Drain,
 	}

@@ -24,7 +24,7 @@ type importCmd struct {
 }
 
 type importSlideAtlasCmd struct {
-	databaseFlags
+	sourceFlags
 	Site         string            `arg:"" help:"Admin database of the site: mongodb://USER@HOST/slideatlas, or dump:///FOLDER that mongodump wrote of it."`
 	DryRun       bool              `name:"dry-run" help:"Report what would be done, and change nothing."`
 	PasswordFile string            `name:"password-file" placeholder:"FILE" help:"File with the password of the user in the address, on one line."`

@@ -18,7 +18,7 @@ import (
 )
 
 type packCmd struct {
-	databaseFlags
+	sourceFlags
 	What    string `arg:"" name:"image-or-store" help:"Id of an image of a database or dump; or id, label or URL of such a store, for all of its images."`
 	Into    string `required:"" placeholder:"STORE" help:"Managed store that gets the images: id, label or folder."`
 	DryRun  bool   `name:"dry-run" help:"Report which images can be packed, and change nothing. Tiles are not read."`

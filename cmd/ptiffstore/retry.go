@@ -6,7 +6,7 @@ import (
 )
 
 type retryCmd struct {
-	databaseFlags
+	sourceFlags
 	Image string `arg:"" help:"Id of the image."`
 	logFlags
 }

@@ -150,7 +150,7 @@ func given(list []string) []string {
 }
 
 type storeAddCmd struct {
-	databaseFlags
+	sourceFlags
 	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or s3://BUCKET/PREFIX: a part of a bucket. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
 	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
 	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
@@ -200,7 +200,7 @@ func (c *storeAddCmd) try(std streams, s *catalog.Store) {
 	if s.Host != "" {
 		return
 	}
-	sources := &source.Pool{Indexes: os.DevNull, Timeout: tryTime}
+	sources := &source.Pool{Indexes: os.DevNull, Timeout: tryTime, Bucket: c.settings(quiet())}
 	defer sources.Close()
 	src, err := sources.Open(s)
 	if err == nil {

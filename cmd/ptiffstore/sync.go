@@ -12,7 +12,7 @@ import (
 )
 
 type syncCmd struct {
-	databaseFlags
+	sourceFlags
 	Store  string `arg:"" help:"Id, label, folder or URL of the store."`
 	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
 	Resync bool   `help:"Inspect every file again as if it were new; ids stay the same."`
@@ -49,9 +49,9 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 }
 
 // syncer returns a syncer of one command. The caller closes its sources.
-func (p *databaseFlags) syncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
+func (p *sourceFlags) syncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
 	w := &workerFlags{}
-	sources := &source.Pool{}
+	sources := &source.Pool{Bucket: p.settings(log)}
 	if dir, err := p.dataFolder(); err == nil {
 		sources.Indexes = filepath.Join(dir, "dumps")
 	}

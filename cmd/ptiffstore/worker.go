@@ -70,6 +70,7 @@ func (w *workerFlags) queues() (map[string]int, error) {
 
 type workerCmd struct {
 	databaseFlags
+	bucketFlags
 	workerFlags
 	logFlags
 	cacheFlags
@@ -83,6 +84,9 @@ func (*workerCmd) Help() string {
 // Run works until ctx is done.
 func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) error {
 	log, level := c.leveled(std.err)
+	if err := c.bucketFlags.check(); err != nil {
+		return err
+	}
 	if err := c.await(ctx, log); err != nil {
 		return err
 	}
@@ -90,6 +94,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 	if err != nil {
 		return err
 	}
+	o.Bucket = c.bucketFlags.settings(log)
 	if err := c.workerFlags.apply(&o, true); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 type failure struct {
 	class  error // ErrUnavailable, ErrDenied, …
 	text   string
+	code   string // of the server
 	detail string // status and code, or the error of the network
 	again  bool   // another attempt may succeed
 	renew  bool   // the credentials may be out of date
@@ -226,12 +227,15 @@ var denials = map[string]string{
 	"TemporaryRedirect":            "the bucket is in another region",
 	"AuthorizationHeaderMalformed": "the region is wrong",
 	"InvalidRegion":                "the region is wrong",
+	"InvalidPart":                  "a part was replaced or is missing",
+	"EntityTooSmall":               "a part is too small",
+	"NoSuchUpload":                 "there is no such upload",
 	"InvalidObjectState":           "the object is archived and must be restored first",
 }
 
 // refused classifies an answer with an error.
 func (x *exchange) refused() *failure {
-	f := &failure{detail: fmt.Sprint(x.status), health: healthy}
+	f := &failure{code: x.code, detail: fmt.Sprint(x.status), health: healthy}
 	if x.code != "" {
 		f.detail += " " + x.code
 	}

@@ -8,6 +8,7 @@ package bucket
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -119,7 +120,7 @@ const maxWait = 15 * time.Second
 
 // backoff returns the time to wait after the n-th attempt, with jitter.
 func (e effort) backoff(n int) time.Duration {
-	d := min(e.wait<<(n-1), maxWait)
+	d := min(e.wait<<min(n-1, 10), maxWait)
 	return d/2 + rand.N(d)
 }
 
@@ -132,7 +133,7 @@ func (e effort) backoff(n int) time.Duration {
 func Open(a Address, s Settings) (*Bucket, error) {
 	endpoint, err := parseEndpoint(s.Endpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the endpoint of the object storage %w", err)
 	}
 	t, err := newTransport(s.CAFile, s.Figures)
 	if err != nil {
@@ -176,25 +177,26 @@ func Open(a Address, s Settings) (*Bucket, error) {
 	return &Bucket{c, a, tileEffort, newLimit(orDefault(s.Requests, defaultRequests), queueFactor)}, nil
 }
 
-// parseEndpoint returns nil for AWS. Errors do not contain the endpoint: it may hold a
-// password.
+// parseEndpoint returns nil for AWS. Errors do not contain the endpoint, which may hold a
+// password; they continue a text that begins with its name.
 func parseEndpoint(s string) (*url.URL, error) {
 	if s == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // as said above
 	}
 	u, err := url.Parse(s)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Hostname() == "", u.Opaque != "":
-		return nil, errors.New("the endpoint of the object storage is not a URL: write https://HOST or https://HOST:PORT")
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "":
+		return nil, errors.New("is not a URL: write https://HOST or https://HOST:PORT")
 	case u.User != nil:
-		return nil, errors.New("the endpoint of the object storage contains credentials, which others could read: give them to the process as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file")
+		return nil, errors.New("contains credentials, which others could read: give them to the process as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in the shared credentials file")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("the endpoint of the object storage has a path: write https://HOST:PORT; the bucket belongs to the address of the store")
+		return nil, errors.New("has a path: write https://HOST:PORT; the bucket belongs to the address of the store")
 	}
 	return u, nil
 }
 
-// CheckEndpoint returns an error unless s is "" or the URL of a server.
+// CheckEndpoint returns an error unless s is "" or the URL of a server. Its text continues one
+// that begins with the name of the setting.
 func CheckEndpoint(s string) error {
 	_, err := parseEndpoint(s)
 	return err

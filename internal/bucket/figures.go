@@ -86,12 +86,12 @@ func (f *Figures) Stats() Stats {
 				h.UpTo[i] = h.Count
 			}
 		}
-		if h.Count == 0 {
+		if h.Count == 0 && kind(k) != kindGet {
 			continue
 		}
 		s.Seconds[name], s.Bytes[name], s.Requests[name] = h, f.bytes[k].Load(), map[string]int64{}
 		for class, status := range statuses {
-			if n := f.requests[k][class].Load(); n > 0 {
+			if n := f.requests[k][class].Load(); n > 0 || status == "2xx" {
 				s.Requests[name][status] = n
 			}
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 )
 
 // A Level is the severity of a finding.
@@ -64,6 +66,7 @@ type Site struct {
 	OpenFiles int    // slides kept open
 	CacheSize int64  // bytes
 	Backups   string // folder of backups; "" if it is not known
+	Bucket    bucket.Settings
 	// Limit is the time limit of a check; 10 s if 0.
 	Limit time.Duration
 }

@@ -57,6 +57,11 @@ func (e *examination) store(ctx context.Context, n *notes, s *catalog.Store) {
 		n.ok("its files are on %s: run doctor there, too", s.Host)
 		return
 	}
+	if s.Kind == catalog.S3 {
+		e.inBucket(ctx, n, s)
+		e.lastScan(n, s)
+		return
+	}
 	if s.Kind != catalog.Directory {
 		database(ctx, n, s)
 		e.lastScan(n, s)

@@ -19,6 +19,7 @@ type Site struct {
 	// Uploads returns the number of uploads that a request is writing to.
 	Uploads     func() int
 	Connections func() Connections
+	Buckets     func() Buckets
 	// Loops returns the state of the background loops.
 	Loops func() []Loop
 
@@ -48,6 +49,24 @@ type Connections struct {
 	Evicted   int64 // idle ones closed for new ones
 	Stalled   int64 // closed because their clients read nothing while memory was short
 	Displaced int64 // closed for a new one: too many of their address, or stalled with no slot free
+}
+
+// Buckets are metrics of the requests to the object storage. Keys of maps are kinds of requests,
+// such as "get".
+type Buckets struct {
+	Requests map[string]map[string]int64 // by kind and class of status
+	Bytes    map[string]int64
+	Seconds  map[string]Histogram
+	Retries  int64
+	Changed  int64
+	Open     int // buckets that are unreachable
+}
+
+// A Histogram counts durations.
+type Histogram struct {
+	UpTo  map[float64]uint64 // seconds, cumulative
+	Count uint64
+	Sum   float64 // seconds
 }
 
 // A Loop is the state of a background loop.
@@ -119,6 +138,12 @@ var (
 	connEvicted    = counter("ptiffstore_connections_evicted_total", "Idle connections closed for new ones.")
 	connStalled    = counter("ptiffstore_connections_stalled_total", "Connections closed because their clients read nothing while memory was short.")
 	connDisplaced  = counter("ptiffstore_connections_displaced_total", "Connections closed for a new one: their address had too many, or they stalled while no slot was free.")
+	bucketRequests = counter("ptiffstore_bucket_requests_total", "Requests to the object storage, by kind and class of status.", "kind", "status")
+	bucketBytes    = counter("ptiffstore_bucket_bytes_total", "Bytes received from and sent to the object storage, by kind of request.", "kind")
+	bucketSeconds  = gauge("ptiffstore_bucket_request_seconds", "Duration of requests to the object storage, by kind.", "kind")
+	bucketRetries  = counter("ptiffstore_bucket_retries_total", "Requests to the object storage that were sent again.")
+	bucketChanged  = counter("ptiffstore_bucket_changed_total", "Reads that found an object changed.")
+	bucketsOpen    = gauge("ptiffstore_buckets_unreachable", "Buckets that fail, and that are tried once a second.")
 	loopFailing    = gauge("ptiffstore_loop_failing_seconds", "Time for which a background loop has been failing; 0 while it works.", "loop", "store")
 	loopFailures   = counter("ptiffstore_loop_failures_total", "Failures of a background loop, which was restarted each time.", "loop", "store")
 	byState        = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
@@ -180,6 +205,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(f.Desc, f.kind, v, labels...)
 	}
 	c.process(send)
+	c.buckets(ch, send)
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	up := 1.0
@@ -238,6 +264,24 @@ func (c *collector) process(send emit) {
 		send(connDisplaced, float64(p.Displaced))
 	}
 	c.loops(send)
+}
+
+func (c *collector) buckets(ch chan<- prometheus.Metric, send emit) {
+	if c.site.Buckets == nil {
+		return
+	}
+	b := c.site.Buckets()
+	for kind, statuses := range b.Requests {
+		for status, n := range statuses {
+			send(bucketRequests, float64(n), kind, status)
+		}
+		send(bucketBytes, float64(b.Bytes[kind]), kind)
+		h := b.Seconds[kind]
+		ch <- prometheus.MustNewConstHistogram(bucketSeconds.Desc, h.Count, h.Sum, h.UpTo, kind)
+	}
+	send(bucketRetries, float64(b.Retries))
+	send(bucketChanged, float64(b.Changed))
+	send(bucketsOpen, float64(b.Open))
 }
 
 func (c *collector) loops(send emit) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/task"
@@ -32,6 +33,9 @@ func (s *Server) site() metrics.Site {
 			return hosts, err
 		},
 	}
+	if s.o.Bucket.Figures != nil {
+		m.Buckets = func() metrics.Buckets { return bucketMetrics(s.o.Bucket.Figures.Stats()) }
+	}
 	if s.access.api != nil {
 		m.Access = func() metrics.Access { return metrics.Access(s.access.api.Gate.Stats()) }
 	}
@@ -45,6 +49,18 @@ func (s *Server) site() metrics.Site {
 		m.Queues = func(ctx context.Context) ([]metrics.Queue, error) { return queueMetrics(ctx, s.tasks) }
 	}
 	return m
+}
+
+func bucketMetrics(s bucket.Stats) metrics.Buckets {
+	b := metrics.Buckets{Requests: s.Requests, Bytes: s.Bytes, Seconds: map[string]metrics.Histogram{}, Retries: s.Retries, Changed: s.Changed, Open: s.Open}
+	for kind, h := range s.Seconds {
+		m := metrics.Histogram{UpTo: map[float64]uint64{}, Count: uint64(h.Count), Sum: h.Sum.Seconds()} //nolint:gosec // counts
+		for i, n := range h.UpTo {
+			m.UpTo[bucket.Bounds[i]] = uint64(n) //nolint:gosec // counts
+		}
+		b.Seconds[kind] = m
+	}
+	return b
 }
 
 func storeMetrics(ctx context.Context, c *catalog.Catalog) ([]metrics.Store, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
@@ -71,6 +72,7 @@ type Options struct {
 	Queues   map[string]int
 	TimeZone string // of schedules without one; "" for this machine's
 	Upload   upload.Options
+	Bucket   bucket.Settings // of stores in buckets
 	// StowStore is the managed store that receives DICOM instances; see [dicomweb.ReceiverOptions].
 	StowStore string
 

@@ -42,7 +42,7 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	if d.catalog, err = catalog.Open(ctx, o.Database); err != nil {
 		return err
 	}
-	d.sources = &source.Pool{Indexes: filepath.Join(o.DataDir, "dumps")}
+	d.sources = &source.Pool{Indexes: filepath.Join(o.DataDir, "dumps"), Bucket: o.Bucket}
 	d.memory = limit.LimitMemory(o.Memory)
 	// A third of the memory is for images. A little of it is for caches of slides.
 	share := d.memory.Limit() / 3
