@@ -148,7 +148,7 @@ func (p *sourceFlags) openImage(ctx context.Context, cat *catalog.Catalog, im *c
 }
 
 // sourceOf opens the source of a store that has the image at a path.
-func (p *databaseFlags) sourceOf(st *catalog.Store, path string) (source.Source, io.Closer, error) {
+func (p *sourceFlags) sourceOf(st *catalog.Store, path string) (source.Source, io.Closer, error) {
 	if st.Kind == catalog.Directory {
 		dir, err := source.OpenStore(st, path)
 		return dir, dir, err
