@@ -53,6 +53,7 @@ type Catalog struct {
 	Changes      *Changes
 	Leases       *Leases
 	Workers      *Workers
+	Structures   *Structures
 
 	*handle
 }
@@ -61,7 +62,8 @@ type Catalog struct {
 func of(h *handle) *Catalog {
 	return &Catalog{
 		Stores: &Stores{h}, Images: &Images{h}, Verification: &Verification{h}, Changes: &Changes{h}, Leases: &Leases{h}, Workers: &Workers{h},
-		handle: h,
+		Structures: &Structures{handle: h},
+		handle:     h,
 	}
 }
 

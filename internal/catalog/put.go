@@ -180,6 +180,10 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 			return wrap(err, of[0])
 		}
 	}
+	// Behind the images, whose rows a writer of a structure locks.
+	if err := removeStructures(ctx, t.Tx, t.h, numbers); err != nil {
+		return err
+	}
 	return t.upsert(ctx, changesTable, gone)
 }
 
