@@ -137,6 +137,9 @@ type ColorProfile struct {
 type DICOM struct {
 	Study  string `json:",omitempty"` // StudyInstanceUID
 	Series string `json:",omitempty"` // SeriesInstanceUID
+	// Open is the number of instances without label and macro, Private that of those two.
+	Open    int `json:",omitempty"`
+	Private int `json:",omitempty"`
 }
 
 // A Level is one stored resolution of an image.
@@ -203,6 +206,19 @@ func (ims *Images) ByStudy(ctx context.Context, study string) ([]Image, error) {
 // series is in several folders. See [Images.ByStudy].
 func (ims *Images) BySeries(ctx context.Context, series string) ([]Image, error) {
 	return ims.byDICOM(ctx, "series", series)
+}
+
+// ByStudies is [Images.ByStudy] for several studies, of which it returns all images.
+func (ims *Images) ByStudies(ctx context.Context, studies []string) ([]Image, error) {
+	if len(studies) == 0 {
+		return nil, nil
+	}
+	list, err := ims.records(ctx, ims.read, `i.n IN (SELECT image FROM dicom WHERE study `+fmt.Sprintf(ims.among, 1)+`) AND i.shelf IN (1, 2, 3, 4, 5, 6, 7) ORDER BY i.n`, ims.list(studies))
+	images := make([]Image, len(list))
+	for i, r := range list {
+		images[i] = r.Image
+	}
+	return images, err
 }
 
 // byDICOM returns the images whose column of the table dicom has a value.
