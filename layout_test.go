@@ -43,7 +43,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/strictjson", "", ""},
 	{"internal/etag", "", ""},
 	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},
-	{"internal/dicom", "tiff slide internal/fsx internal/jpeg", "golang.org/x/text"},
+	{"internal/dicom", "tiff slide internal/fsx internal/jpeg internal/render", "golang.org/x/text"},
 	{"internal/pack", "tiff slide internal/fsx internal/jpeg internal/render internal/bigtiff internal/slideatlas", ""},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},

@@ -23,6 +23,7 @@ type Composite struct {
 	Warnings       []string
 	Size           int64  // of all files, in bytes
 	Contents       []byte // what [Slide.Fingerprint] makes a hash of: other bytes for other pixels
+	Source         any    // what [Slide.Source] returns
 }
 
 // A Stored is a level or an associated image of a [Composite].
@@ -67,7 +68,7 @@ func NewComposite(c Composite) (*Slide, error) {
 	}
 	s := &Slide{
 		Format: c.Format, Vendor: c.Vendor, Barcode: c.Barcode, Properties: c.Properties, Warnings: c.Warnings,
-		size: c.Size, contents: c.Contents,
+		size: c.Size, contents: c.Contents, source: c.Source,
 	}
 	if s.Properties == nil {
 		s.Properties = map[string]string{}
@@ -131,6 +132,9 @@ func (p *Stored) splicer() *splicer {
 
 // isComposite reports whether the slide was made by [NewComposite].
 func (s *Slide) isComposite() bool { return s.layers != nil }
+
+// Source returns what the maker of a [Composite] finds its files by; nil for other slides.
+func (s *Slide) Source() any { return s.source }
 
 // appendLayerTile appends a tile of a composite.
 func (s *Slide) appendLayerTile(dst []byte, level, col, row int) ([]byte, error) {

@@ -127,6 +127,7 @@ type Slide struct {
 	mem        atomic.Int64
 	layers     []layer // of a [Composite], one for each level; nil in other slides
 	contents   []byte  // of a [Composite]
+	source     any     // of a [Composite]
 	// fetch returns the stored bytes of tiles; nil if they are read from r. See [Slide.ReadExtents].
 	fetch func(level, col, row int, e Extent) ([]byte, error)
 	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.

@@ -37,7 +37,7 @@ type dicomExportCmd struct {
 }
 
 func (*dicomExportCmd) Help() string {
-	return "Writes a VL Whole Slide Microscopy image for each level: the same JPEG tiles, as frames. Each frame is read again and compared. Levels whose tiles are not baseline JPEGs are left out. An interrupted export can be repeated. An image of the catalog has the same identifiers as in /dicom-web of its server.\n\nExamples:\n\n  ptiffstore dicom export slide.tiff series/\n  ptiffstore dicom export qsnnj3jsmaxmvynku2dkpf2smi series/ --labels"
+	return "Writes a VL Whole Slide Microscopy image for each level: the same JPEG or JPEG 2000 tiles, as frames; other tiles are decoded. Each frame is read again and compared. An interrupted export can be repeated. A DICOM series keeps its identifiers, and with --labels its files. An image of the catalog has the same identifiers as in /dicom-web of its server.\n\nExamples:\n\n  ptiffstore dicom export slide.tiff series/\n  ptiffstore dicom export qsnnj3jsmaxmvynku2dkpf2smi series/ --labels"
 }
 
 // An exported describes a DICOM series that was written.
@@ -175,8 +175,6 @@ func (c *dicomExportCmd) export(ctx context.Context, std streams, s *slide.Slide
 	switch {
 	case errors.Is(err, dicom.ErrNoSpacing):
 		return fmt.Errorf("%s: %w, and DICOM needs it; state it with --mpp", c.What, err)
-	case errors.Is(err, dicom.ErrNotBaseline):
-		return &exitError{exitFile, fmt.Errorf("%s cannot be exported as it is stored: %w", c.What, err)}
 	case err != nil:
 		return fileError(c.What, err)
 	}

@@ -175,15 +175,14 @@ type inspectDICOM struct {
 	Shown     bool     `json:"shown"`
 	Reason    *string  `json:"reason"` // why not
 	Instances []string `json:"instances"`
-	LeftOut   []string `json:"left_out"`
 }
 
 // dicom prints what of a slide can be seen as DICOM.
 func (c *inspectCmd) dicom(std streams, s *slide.Slide) error {
-	r := inspectDICOM{Instances: []string{}, LeftOut: []string{}}
+	r := inspectDICOM{Instances: []string{}}
 	d, err := dicom.NewSeries(s, dicom.Options{ID: "inspected", Patient: &dicom.Patient{Label: true, Macro: true}})
 	switch {
-	case errors.Is(err, dicom.ErrNoSpacing), errors.Is(err, dicom.ErrNotBaseline):
+	case errors.Is(err, dicom.ErrNoSpacing):
 		r.Reason = known(err.Error())
 	case err != nil:
 		return fileError(c.File, err)
@@ -194,10 +193,7 @@ func (c *inspectCmd) dicom(std streams, s *slide.Slide) error {
 			if name == "" {
 				name = fmt.Sprintf("level %d", in.Level)
 			}
-			r.Instances = append(r.Instances, fmt.Sprintf("%s: %d frames, %s", name, in.Frames(), in.Attributes.Text(dicom.PhotometricInterpretation)))
-		}
-		for _, err := range d.LeftOut {
-			r.LeftOut = append(r.LeftOut, err.Error())
+			r.Instances = append(r.Instances, fmt.Sprintf("%s: %d frames, %s, %s", name, in.Frames(), in.Attributes.Text(dicom.PhotometricInterpretation), in.TransferSyntax))
 		}
 	}
 	if c.JSON {
@@ -209,9 +205,6 @@ func (c *inspectCmd) dicom(std streams, s *slide.Slide) error {
 	}
 	for _, line := range r.Instances {
 		fmt.Fprintln(std.out, line)
-	}
-	for _, line := range r.LeftOut {
-		fmt.Fprintf(std.out, "left out: %s\n", line)
 	}
 	return nil
 }

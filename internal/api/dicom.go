@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,19 +32,34 @@ func (a dicomAPI) service() *dicomweb.Service {
 // DICOMweb returns the service behind the routes of DICOMweb, once they are registered.
 func (a *API) DICOMweb() *dicomweb.Service { return a.dicom }
 
-// resolve sets the image of a request to the one that its study and series were derived from, or to
-// an unknown one.
-func (a dicomAPI) resolve(r *http.Request) error {
+// resolve sets the image of a request to the one that has its study and series, or to an unknown
+// one. Of several it is the first that the caller may see.
+func (a dicomAPI) resolve(r *http.Request, c *caller) error {
 	study, series := r.PathValue("study"), r.PathValue("series")
-	id, err := a.dicom.Image(r.Context(), study, series)
+	ids, err := a.dicom.Images(r.Context(), study, series)
 	if err != nil {
 		return err
 	}
-	if id == "" {
-		id = study + "/" + series
+	if len(ids) == 0 {
+		ids = []string{study + "/" + series}
 	}
-	r.SetPathValue("image", id)
+	i := 0
+	if len(ids) > 1 {
+		i = max(0, slices.IndexFunc(ids, func(id string) bool { return a.maySee(r.Context(), c, id) }))
+	}
+	r.SetPathValue("image", ids[i])
 	return nil
+}
+
+// maySee reports whether there is an image that the caller may see.
+func (a dicomAPI) maySee(ctx context.Context, c *caller, id string) bool {
+	im, _, err := a.Tiles.Find(&tile.Request{Image: id})
+	if err != nil || a.Access == nil {
+		return err == nil
+	}
+	t := targetOf(&im.File)
+	t.Named = id
+	return a.Access.Gate.Tile(ctx, c.cred, &t) == nil
 }
 
 // isPatientRoute reports whether an answer of DICOMweb may have patient data. Frames of levels have none;
@@ -183,8 +199,8 @@ func (a dicomAPI) studyRoutes() []route {
 			textParam("query", "iccprofile", "no (default) or yes: embed the colour profile; srgb: convert the colours."),
 		)...)
 	}
-	const files = "Written while they are sent. Frames are the bytes that the slide file stores."
-	const frames = "Bytes as the slide file stores them. Accept selects parts of multipart/related (the default) or, for one frame, image/jpeg."
+	const files = "Written while they are sent. Frames are the bytes that the slide file stores, or its pixels where they have no transfer syntax. An instance that is a file is that file, if the caller may see labels."
+	const frames = "Bytes as the slide file stores them: JPEG or JPEG 2000; otherwise its pixels. Accept selects parts of multipart/related (the default) or, for one frame, its media type alone."
 	return []route{
 		{path: dicomStudy + "/series", handle: s.SearchSeries, op: dicomSearch("search-series-of-study", "Search series of a study (QIDO-RS)", study)},
 		{path: dicomStudy + "/instances", handle: s.SearchInstances, op: dicomSearch("search-instances-of-study", "Search instances of a study (QIDO-RS)", study)},
@@ -203,7 +219,7 @@ func (a dicomAPI) studyRoutes() []route {
 		{path: dicomStudy, handle: s.Files, op: get("study", "Get the instances of a study as DICOM files (WADO-RS)", files, "multipart/related", study)},
 		{
 			path: dicomInstance + "/bulkdata/{path}", pattern: dicomInstance + "/bulkdata/{path...}", handle: s.BulkData,
-			op: get("bulkdata", "Get the colour profile (WADO-RS)", "The address is in the attributes.", "application/octet-stream", study, series, instance, textParam("path", "path", "Tags and numbers of items.")),
+			op: get("bulkdata", "Get bulk data such as the colour profile (WADO-RS)", "The address is in the attributes.", "application/octet-stream", study, series, instance, textParam("path", "path", "Tags and numbers of items.")),
 		},
 	}
 }

@@ -133,8 +133,6 @@ func (a downloadAPI) archive(ctx context.Context, im *tile.Image, o dicom.Option
 	switch {
 	case errors.Is(err, dicom.ErrNoSpacing):
 		err = &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The file of this slide does not state the size of a pixel, which DICOM needs: use the command dicom export with --mpp."}
-	case errors.Is(err, dicom.ErrNotBaseline):
-		err = &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "This slide is not stored as baseline JPEGs, which DICOM could contain unchanged.", Err: err}
 	case err != nil:
 		err = explained(err)
 	}
@@ -147,8 +145,13 @@ func (a downloadAPI) frames(ctx context.Context, im *tile.Image) func(*dicom.Ins
 	return func(in *dicom.Instance, dst []byte, n int) ([]byte, error) {
 		for end := time.Now().Add(busyTime); ; {
 			var frame []byte
-			err := im.View(ctx, func(s *slide.Slide, _ tile.Lease) (err error) {
-				frame, err = in.AppendFrameOf(s, dst, n)
+			err := im.View(ctx, func(s *slide.Slide, lease tile.Lease) (err error) {
+				if !in.IsDecoded() {
+					frame, err = in.AppendPieceOf(ctx, s, dst, n)
+					return err
+				}
+				b, err := a.Renderer.Work(ctx, lease, func(ctx context.Context) ([]byte, error) { return in.AppendPieceOf(ctx, s, nil, n) })
+				frame = append(dst, b...)
 				return err
 			})
 			if !errors.Is(err, tile.ErrBusy) || time.Now().After(end) {
@@ -192,7 +195,7 @@ func (a downloadAPI) routes() []route {
 	}
 	op := huma.Operation{
 		OperationID: "get-dicom", Summary: "Download a slide as a DICOM series", Tags: []string{picturesTag},
-		Description: "A ZIP file with a VL Whole Slide Microscopy image for each level: the same tiles, which are sent while they are read. The identifiers are those of /dicom-web. If the slide changes meanwhile, the connection is closed before the end. Each download is recorded in the audit log as image.export.",
+		Description: "A ZIP file with a VL Whole Slide Microscopy image for each level: the same tiles, or their pixels where DICOM has no transfer syntax for them, which are sent while they are read. An image that is a DICOM series keeps its identifiers, and with labels its files. The identifiers are those of /dicom-web. If the slide changes meanwhile, the connection is closed before the end. Each download is recorded in the audit log as image.export.",
 		Parameters: []*huma.Param{
 			imageParam, flag("labels", "Include label and macro, and the barcode: needs the right to see labels."),
 			flag("deidentify", "No label, macro, barcode, dates and serial number, no comments in tiles, and other identifiers, which are the same in each download."), revisionParam,

@@ -71,12 +71,12 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 			}
 			r.SetPathValue("store", id)
 		}
+		c := a.identify(r, rule)
 		if rule.object == ofPicture && strings.HasPrefix(pattern, "GET "+dicomweb.Prefix) {
-			if err := dicomAPI(a).resolve(r); err != nil {
+			if err := dicomAPI(a).resolve(r, c); err != nil {
 				return a.plain(r.Context(), err)
 			}
 		}
-		c := a.identify(r, rule)
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		if a.Access == nil {
 			if (rule.scope == mayWrite || rule.scope == mayAdmin) && !c.admin && r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -21,7 +21,7 @@ type Archive struct {
 func (d *Series) NewArchive(ctx context.Context) (*Archive, error) {
 	a := &Archive{series: d}
 	for _, in := range d.Instances {
-		f, err := in.NewLayout(ctx, in.AppendFrame)
+		f, err := in.NewLayout(ctx, func(dst []byte, n int) ([]byte, error) { return in.AppendPiece(ctx, dst, n) })
 		if err != nil {
 			return nil, err
 		}
@@ -65,16 +65,16 @@ func (a *Archive) size() int64 {
 	return at + entries + end
 }
 
-// WriteTo writes the archive: exactly Size bytes unless there is an error. Frame appends a frame
-// of an instance to dst, as [Instance.AppendFrameOf] does. Errors are those of [Layout.WriteTo].
-func (a *Archive) WriteTo(w io.Writer, frame func(in *Instance, dst []byte, n int) ([]byte, error)) error {
+// WriteTo writes the archive: exactly Size bytes unless there is an error. Piece appends a piece
+// of an instance to dst, as [Instance.AppendPieceOf] does. Errors are those of [Layout.WriteTo].
+func (a *Archive) WriteTo(w io.Writer, piece func(in *Instance, dst []byte, n int) ([]byte, error)) error {
 	z := zip.NewWriter(w)
 	for _, f := range a.files {
 		entry, err := z.CreateHeader(&zip.FileHeader{Name: a.name(f), Method: zip.Store, Modified: modified})
 		if err != nil {
 			return err
 		}
-		err = f.WriteTo(entry, func(dst []byte, n int) ([]byte, error) { return frame(f.in, dst, n) }, nil)
+		err = f.WriteTo(entry, func(dst []byte, n int) ([]byte, error) { return piece(f.in, dst, n) }, nil)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package dicom
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 )
 
 // inOrder appends frames of the slide that the series was made of.
-func inOrder(in *Instance, dst []byte, n int) ([]byte, error) { return in.AppendFrame(dst, n) }
+func inOrder(in *Instance, dst []byte, n int) ([]byte, error) {
+	return in.AppendPiece(context.Background(), dst, n)
+}
 
 // TestArchive compares the files of an archive with an export.
 func TestArchive(t *testing.T) {

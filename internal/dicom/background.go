@@ -13,7 +13,7 @@ import (
 func background(sample []byte, w, h int) ([]byte, error) {
 	marks, err := jpeg.Index(sample, h, nil, jpeg.NewFrames())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotBaseline, err)
+		return nil, fmt.Errorf("%w: %w", errNotBaseline, err)
 	}
 	g := jpeg.Grid{
 		Columns: 2, Rows: 1, TileWidth: w, TileHeight: h,
@@ -22,7 +22,7 @@ func background(sample []byte, w, h int) ([]byte, error) {
 	}
 	data, _, err := g.Stitch(nil, image.Rect(w, 0, 2*w, h))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotBaseline, err)
+		return nil, fmt.Errorf("%w: %w", errNotBaseline, err)
 	}
 	return data, nil
 }

@@ -19,7 +19,7 @@ func TestSkippedTile(t *testing.T) {
 		if _, err := s.AppendTile(nil, 0, n%in.Columns, n/in.Columns); !errors.Is(err, slide.ErrEmptyTile) {
 			continue
 		}
-		b, err := in.AppendFrame(nil, n)
+		b, err := in.AppendFrame(t.Context(), nil, n)
 		if err != nil {
 			t.Fatal(err)
 		}

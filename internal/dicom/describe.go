@@ -30,6 +30,10 @@ var properties = []struct {
 	{ManufacturerModelName, "ManufacturerModelName"},
 	{DeviceSerialNumber, "DeviceSerialNumber"},
 	{SoftwareVersions, "SoftwareVersions"},
+	{StudyID, "StudyID"},
+	{StudyDescription, "StudyDescription"},
+	{ReferringPhysicianName, "ReferringPhysicianName"},
+	{SeriesNumber, "SeriesNumber"},
 	{SeriesDescription, "SeriesDescription"},
 	{PatientName, "PatientName"},
 	{PatientID, "PatientID"},
@@ -42,6 +46,7 @@ var properties = []struct {
 	{LossyImageCompressionMethod, "LossyImageCompressionMethod"},
 	{FocusMethod, "FocusMethod"},
 	{ExtendedDepthOfField, "ExtendedDepthOfField"},
+	{ImageOrientationSlide, "ImageOrientationSlide"},
 }
 
 // describe fills in what the attributes of the largest level and of the label say about the

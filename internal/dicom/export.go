@@ -20,18 +20,18 @@ const SiteKey = "dicom"
 // that exists already with the same attributes is kept, so an interrupted export continues.
 // Progress is called after each frame with the numbers of frames; it may be nil.
 //
-// The error is that of [Instance.AppendFrame] or of the files. Files written before stay.
+// The error is that of [Instance.AppendPiece] or of the files. Files written before stay.
 func (d *Series) Export(ctx context.Context, dir string, progress func(done, total int)) error {
-	read := func(in *Instance, dst []byte, n int) ([]byte, error) { return in.AppendFrame(dst, n) }
+	read := func(in *Instance, dst []byte, n int) ([]byte, error) { return in.AppendPiece(ctx, dst, n) }
 	return d.ExportFrom(ctx, dir, read, progress)
 }
 
-// ExportFrom is [Series.Export] with a function that appends a frame of an instance to dst, such
-// as [Instance.AppendFrameOf] with a slide that is open now.
+// ExportFrom is [Series.Export] with a function that appends a piece of an instance to dst, such
+// as [Instance.AppendPieceOf] with a slide that is open now.
 func (d *Series) ExportFrom(ctx context.Context, dir string, read func(in *Instance, dst []byte, n int) ([]byte, error), progress func(done, total int)) error {
 	total, done := 0, 0
 	for _, in := range d.Instances {
-		total += in.Frames()
+		total += in.Pieces()
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (d *Series) ExportFrom(ctx context.Context, dir string, read func(in *Insta
 		if err := in.export(ctx, filepath.Join(dir, in.UID+".dcm"), func(dst []byte, n int) ([]byte, error) { return read(in, dst, n) }, tick); err != nil {
 			return err
 		}
-		done = before + in.Frames()
+		done = before + in.Pieces()
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (in *Instance) export(ctx context.Context, path string, read FrameReader, t
 	if err != nil {
 		return err
 	}
-	same, err := f.isAt(path)
+	same, err := f.isAt(path, read)
 	if err != nil || same {
 		return err
 	}
@@ -79,8 +79,9 @@ func (in *Instance) export(ctx context.Context, path string, read FrameReader, t
 var ErrOther = errors.New("there is another file of this name")
 
 // isAt reports whether the file has the instance. Its name has a hash of what the instance is
-// made of, so it is that or was not written by this program.
-func (f *Layout) isAt(path string) (bool, error) {
+// made of, so it is that or was not written by this program. The name of an instance that is a
+// file of the slide has not: then the contents are compared.
+func (f *Layout) isAt(path string, read FrameReader) (bool, error) {
 	file, err := fsx.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
@@ -95,6 +96,9 @@ func (f *Layout) isAt(path string) (bool, error) {
 	}
 	there := make([]byte, len(f.head))
 	if _, err := io.ReadFull(file, there); err != nil || !bytes.Equal(f.head, there) || fi.Size() != f.Size {
+		return false, fmt.Errorf("%s: %w; export into an empty folder", path, ErrOther)
+	}
+	if f.in.stored != nil && f.verify(file, read) != nil {
 		return false, fmt.Errorf("%s: %w; export into an empty folder", path, ErrOther)
 	}
 	return true, nil

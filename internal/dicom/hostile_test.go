@@ -118,7 +118,7 @@ var hostileSeries = []struct {
 	{"optical paths", func(m *made) { m.d.Set(NumberOfOpticalPaths, 2) }, &tiff.UnsupportedError{}, "optical paths"},
 	{"items of optical paths", func(m *made) { m.d.Set(OpticalPathSequence, Dataset{}, Dataset{}) }, &tiff.UnsupportedError{}, "optical paths"},
 	{"another organization", func(m *made) { m.d.Set(DimensionOrganizationType, "3D") }, &tiff.UnsupportedError{}, `"3D"`},
-	{"monochrome", func(m *made) { m.d.Set(SamplesPerPixel, 1); m.d.Set(PhotometricInterpretation, "MONOCHROME2") }, &tiff.UnsupportedError{}, "monochrome"},
+	{"inverted", func(m *made) { m.d.Set(SamplesPerPixel, 1); m.d.Set(PhotometricInterpretation, "MONOCHROME1") }, &tiff.UnsupportedError{}, "MONOCHROME1"},
 	{"palette", func(m *made) { m.d.Set(PhotometricInterpretation, "PALETTE COLOR") }, &tiff.UnsupportedError{}, "PALETTE COLOR"},
 	{"one sample of RGB", func(m *made) { m.d.Set(SamplesPerPixel, 1) }, &tiff.FormatError{}, "1 samples"},
 	{"16 bits", func(m *made) { m.d.Set(BitsAllocated, 16) }, &tiff.UnsupportedError{}, "16 bits"},
@@ -151,7 +151,7 @@ var hostileSeries = []struct {
 	{"frames of nothing", func(m *made) { m.items(JPEGBaseline, "", "", "", "", "", "") }, &tiff.FormatError{}, "no tile"},
 	{"tiny JPEGs", func(m *made) { m.items(JPEGBaseline, sixJPEGs()...) }, &tiff.FormatError{}, "JPEG"},
 	{"frames of something else", func(m *made) { m.items(JPEGBaseline, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "FF D8"},
-	{"JPEG 2000 of something else", func(m *made) { m.items(jpeg2000Lossy, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "JPEG 2000"},
+	{"JPEG 2000 of something else", func(m *made) { m.items(JPEG2000Lossy, "ab", "cd", "ef", "gh", "ij", "kl") }, &tiff.FormatError{}, "JPEG 2000"},
 	{"too many items", func(m *made) { m.items(JPEGBaseline, make([]string, 1409)...) }, &tiff.FormatError{}, "more than 1408 items"},
 	{"items that fit no frames", func(m *made) { m.items(JPEGBaseline, "ab", "cd", "ef", "gh", "ij", "kl", "mn") }, &tiff.FormatError{}, "7 items"},
 	{"no items", func(m *made) {

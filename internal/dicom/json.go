@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 )
 
 // MarshalJSON encodes the attributes in the DICOM JSON model (PS3.18 annex F). Values of
@@ -12,16 +14,39 @@ import (
 func (d Dataset) MarshalJSON() ([]byte, error) { return d.appendJSON(nil, nil) }
 
 // JSON encodes the attributes like [Dataset.MarshalJSON]. Where uri returns an address for an
-// attribute, the address stands in place of its bytes; path has the tags of the sequences
-// that it is in.
-func (d Dataset) JSON(uri func(path []Tag, t Tag) string) ([]byte, error) {
+// attribute of bytes, the address stands in place of them; path is that of [Dataset.Bulk].
+func (d Dataset) JSON(uri func(path string, e *Element) string) ([]byte, error) {
 	return d.appendJSON(nil, &bulk{uri: uri})
+}
+
+// Bulk returns the bytes of an attribute by its path, such as "00480105/1/00282000": the tag of a
+// sequence and the number of an item, from 1, for each level, and then the tag; nil for another
+// path.
+func (d Dataset) Bulk(path string) []byte {
+	name, rest, nested := strings.Cut(path, "/")
+	n, err := strconv.ParseUint(name, 16, 32)
+	if err != nil || len(name) != 8 {
+		return nil
+	}
+	e := d.Get(Tag(n))
+	if e == nil || !nested {
+		if e == nil {
+			return nil
+		}
+		return e.Bytes
+	}
+	number, rest, _ := strings.Cut(rest, "/")
+	i, err := strconv.Atoi(number)
+	if err != nil || i < 1 || i > len(e.Items) {
+		return nil
+	}
+	return e.Items[i-1].Bulk(rest)
 }
 
 // A bulk says where the values are that are not in the JSON.
 type bulk struct {
-	path []Tag
-	uri  func(path []Tag, t Tag) string
+	path string // of the data set
+	uri  func(path string, e *Element) string
 }
 
 func (d Dataset) appendJSON(out []byte, b *bulk) ([]byte, error) {
@@ -59,12 +84,16 @@ func (e *Element) appendValue(out []byte, b *bulk) ([]byte, error) {
 			if e.VR == "FL" {
 				bits = 32
 			}
+			if math.IsNaN(v) || math.IsInf(v, 0) { // JSON has no such numbers
+				out = append(out, "null"...)
+				continue
+			}
 			out = strconv.AppendFloat(out, v, 'g', -1, bits)
 		}
 		return append(out, ']'), nil
 	case len(e.Bytes) > 0:
 		if b != nil && b.uri != nil {
-			if uri := b.uri(b.path, e.Tag); uri != "" {
+			if uri := b.uri(b.path+e.Tag.String(), e); uri != "" {
 				return fmt.Appendf(out, `,"BulkDataURI":%q`, uri), nil
 			}
 		}
@@ -76,15 +105,15 @@ func (e *Element) appendValue(out []byte, b *bulk) ([]byte, error) {
 }
 
 func (e *Element) appendItems(out []byte, b *bulk) ([]byte, error) {
-	var inner *bulk
-	if b != nil {
-		inner = &bulk{path: append(b.path[:len(b.path):len(b.path)], e.Tag), uri: b.uri}
-	}
 	out = append(out, `,"Value":[`...)
 	var err error
 	for i, item := range e.Items {
 		if i > 0 {
 			out = append(out, ',')
+		}
+		var inner *bulk
+		if b != nil {
+			inner = &bulk{path: fmt.Sprintf("%s%v/%d/", b.path, e.Tag, i+1), uri: b.uri}
 		}
 		if out, err = item.appendJSON(out, inner); err != nil {
 			return nil, err
@@ -93,30 +122,49 @@ func (e *Element) appendItems(out []byte, b *bulk) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-// appendTexts appends text, with DS and IS as numbers and names as objects.
+// appendTexts appends text, with DS and IS as numbers and names as objects. Files may have text that is
+// no number there: it stays text, as PS3.18 section F.2.2 allows.
 func (e *Element) appendTexts(out []byte) ([]byte, error) {
 	out = append(out, `,"Value":[`...)
 	for i, s := range e.Text {
 		if i > 0 {
 			out = append(out, ',')
 		}
+		if s == "" {
+			out = append(out, "null"...)
+			continue
+		}
 		if e.VR == "DS" || e.VR == "IS" {
-			v, err := strconv.ParseFloat(s, 64)
-			if err != nil {
-				return nil, fmt.Errorf("the value %q of %v is no number", s, e.Tag)
+			if v, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
+				out = strconv.AppendFloat(out, v, 'g', -1, 64)
+				continue
 			}
-			out = strconv.AppendFloat(out, v, 'g', -1, 64)
+		}
+		if e.VR == "PN" {
+			var err error
+			if out, err = appendName(out, s); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		text, err := json.Marshal(s)
 		if err != nil {
 			return nil, err
 		}
-		if e.VR == "PN" {
-			out = fmt.Appendf(out, `{"Alphabetic":%s}`, text)
-			continue
-		}
 		out = append(out, text...)
 	}
 	return append(out, ']'), nil
+}
+
+// appendName appends a name, of which the groups are parted by equals signs (PS3.5 section 6.2.1).
+func appendName(out []byte, s string) ([]byte, error) {
+	name := map[string]string{}
+	groups := strings.SplitN(s, "=", 3)
+	for i, key := range []string{"Alphabetic", "Ideographic", "Phonetic"}[:len(groups)] {
+		if groups[i] != "" {
+			name[key] = groups[i]
+		}
+	}
+	text, err := json.Marshal(name)
+	return append(out, text...), err
 }

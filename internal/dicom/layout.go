@@ -9,8 +9,9 @@ import (
 	"math"
 )
 
-// A FrameReader appends a frame, counted from 0, to dst: [Instance.AppendFrame], or a function
-// that calls [Instance.AppendFrameOf] with a slide that is open now.
+// A FrameReader appends piece n, from 0, of an instance to dst: [Instance.AppendPiece], or a function
+// that calls [Instance.AppendPieceOf] with a slide that is open now. A piece is a frame, or a part
+// of the file that the instance is.
 type FrameReader func(dst []byte, n int) ([]byte, error)
 
 // A Layout is where everything lies in the Part 10 file of an instance. It is known before the
@@ -20,7 +21,7 @@ type Layout struct {
 
 	in     *Instance
 	head   []byte   // up to the first frame: attributes and table of frames
-	frames []uint32 // bytes of each frame
+	frames []uint32 // bytes of each piece
 }
 
 // Bytes of what is around frames: the tag and length of an item, and the end of all items.
@@ -32,7 +33,11 @@ const (
 // NewLayout returns the layout of the file. It reads tables, but frames only if their sizes
 // cannot be known otherwise: see [Instance.loose].
 func (in *Instance) NewLayout(ctx context.Context, read FrameReader) (*Layout, error) {
-	f := &Layout{in: in, frames: make([]uint32, in.Frames())}
+	f := &Layout{in: in, frames: make([]uint32, in.Pieces())}
+	if in.stored != nil {
+		f.copied()
+		return f, nil
+	}
 	var buf []byte
 	for n := range f.frames {
 		size := in.bound(n)
@@ -46,14 +51,52 @@ func (in *Instance) NewLayout(ctx context.Context, read FrameReader) (*Layout, e
 				return nil, err
 			}
 		}
-		f.frames[n] = uint32(size) // a tile has at most 64 MiB
+		f.frames[n] = uint32(size) // a tile has at most 64 MiB, its pixels less than 4 GiB
 	}
-	f.head = f.appendTable(in.head())
-	f.Size = int64(len(f.head)) + itemsEnd
+	f.head = in.head()
+	if f.isNative() {
+		n := in.pixels.frameBytes() * int64(len(f.frames))
+		f.head = appendLong(f.head, PixelData, "OB", int(n+n&1))
+	} else {
+		f.head = f.appendTable(f.head)
+	}
+	f.Size = int64(len(f.head)) + int64(len(f.end()))
 	for _, n := range f.frames {
-		f.Size += itemHeader + even(n)
+		f.Size += f.room(n)
 	}
 	return f, nil
+}
+
+// copied completes the layout of an instance that is a file.
+func (f *Layout) copied() {
+	st := f.in.stored
+	for n := range f.frames {
+		f.frames[n] = uint32(min(pieceSize, st.copied.Length-int64(n)*pieceSize))
+	}
+	f.head = st.head
+	f.Size = int64(len(f.head)) + st.copied.Length
+}
+
+// isNative reports whether the frames are not items.
+func (f *Layout) isNative() bool { return f.in.stored != nil || f.in.pixels.how == decoded }
+
+// room returns the bytes that a piece takes.
+func (f *Layout) room(n uint32) int64 {
+	if f.isNative() {
+		return int64(n)
+	}
+	return itemHeader + even(n)
+}
+
+// end returns what is behind the last piece.
+func (f *Layout) end() []byte {
+	switch {
+	case f.in.stored != nil:
+		return nil
+	case !f.isNative():
+		return []byte{0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0}
+	}
+	return make([]byte, f.in.pixels.frameBytes()*int64(len(f.frames))&1)
 }
 
 // even returns the length of an item with n bytes.
@@ -116,14 +159,20 @@ const sendAtOnce = 256 << 10
 func (f *Layout) WriteTo(w io.Writer, read FrameReader, tick func() error) error {
 	buf := bytes.Clone(f.head)
 	for n, size := range f.frames {
-		buf = appendItem(buf, even(size))
+		if !f.isNative() {
+			buf = appendItem(buf, even(size))
+		}
 		start := len(buf)
+		place := int(f.room(size))
+		if !f.isNative() {
+			place -= itemHeader
+		}
 		var err error
 		if buf, err = read(buf, n); err != nil {
 			return err
 		}
-		missing := int(even(size)) - (len(buf) - start)
-		if missing < 0 {
+		missing := place - (len(buf) - start)
+		if missing < 0 || missing > 0 && f.isNative() {
 			return fmt.Errorf("frame %d changed while it was read: the slide is being replaced", n+1)
 		}
 		buf = append(buf, make([]byte, missing)...)
@@ -139,11 +188,11 @@ func (f *Layout) WriteTo(w io.Writer, read FrameReader, tick func() error) error
 			}
 		}
 	}
-	_, err := w.Write(append(buf, 0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0))
+	_, err := w.Write(append(buf, f.end()...))
 	return err
 }
 
-// verify compares each frame of a file with the slide's.
+// verify compares each piece of a file with the slide's.
 func (f *Layout) verify(file io.ReaderAt, read FrameReader) error {
 	var want, got []byte
 	at := int64(len(f.head))
@@ -152,15 +201,18 @@ func (f *Layout) verify(file io.ReaderAt, read FrameReader) error {
 		if want, err = read(want[:0], n); err != nil {
 			return err
 		}
-		want = append(want, make([]byte, max(0, int(even(size))-len(want)))...)
-		got = append(got[:0], make([]byte, itemHeader+even(size))...)
+		got = append(got[:0], make([]byte, f.room(size))...)
 		if _, err := file.ReadAt(got, at); err != nil {
 			return err
 		}
-		if !bytes.Equal(got[itemHeader:], want) {
+		at += int64(len(got))
+		if !f.isNative() {
+			got = got[itemHeader:]
+		}
+		want = append(want, make([]byte, max(0, len(got)-len(want)))...)
+		if !bytes.Equal(got, want) {
 			return fmt.Errorf("frame %d was not written as it was read", n+1)
 		}
-		at += int64(len(got))
 	}
 	return nil
 }

@@ -25,12 +25,12 @@ func TestLayout(t *testing.T) {
 		for _, in := range newSeries(t, s, o).Instances {
 			for _, loose := range []bool{false, true} {
 				in.loose = loose // then the frames are measured
-				f, err := in.NewLayout(t.Context(), in.AppendFrame)
+				f, err := in.NewLayout(t.Context(), pieces(t, in))
 				if err != nil {
 					t.Fatal(err)
 				}
 				var b bytes.Buffer
-				if err := f.WriteTo(&b, in.AppendFrame, nil); err != nil || int64(b.Len()) != f.Size {
+				if err := f.WriteTo(&b, pieces(t, in), nil); err != nil || int64(b.Len()) != f.Size {
 					t.Errorf("%s: %d bytes instead of %d: %v", in.UID, b.Len(), f.Size, err)
 				}
 			}
@@ -43,13 +43,13 @@ func TestLayout(t *testing.T) {
 func TestShorterFrame(t *testing.T) {
 	t.Parallel()
 	in := newSeries(t, write(t, philips), everything()).Instances[0]
-	f, err := in.NewLayout(t.Context(), in.AppendFrame)
+	f, err := in.NewLayout(t.Context(), pieces(t, in))
 	if err != nil {
 		t.Fatal(err)
 	}
 	resized := func(by int) FrameReader {
 		return func(dst []byte, n int) ([]byte, error) {
-			b, err := in.AppendFrame(nil, n)
+			b, err := in.AppendFrame(t.Context(), nil, n)
 			if n == 3 {
 				b = append(b, make([]byte, max(by, 0))...)[:len(b)+by]
 			}
@@ -64,7 +64,7 @@ func TestShorterFrame(t *testing.T) {
 		t.Error("a frame that does not fit was written")
 	}
 	stop := errors.New("stop")
-	if err := f.WriteTo(&b, in.AppendFrame, func() error { return stop }); !errors.Is(err, stop) {
+	if err := f.WriteTo(&b, pieces(t, in), func() error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v, want %v", err, stop)
 	}
 }
@@ -154,7 +154,7 @@ func TestSparse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame, err := in.AppendFrame(nil, n)
+		frame, err := in.AppendFrame(t.Context(), nil, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,11 +188,11 @@ func TestAnonymousFrames(t *testing.T) {
 	}
 	named, anonymous := newSeries(t, s, everything()).Instances[0], newSeries(t, s, Options{ID: "im1", Deidentify: true, Key: "x"}).Instances[0]
 	for n := range named.Frames() {
-		a, err := named.AppendFrame(nil, n)
+		a, err := named.AppendFrame(t.Context(), nil, n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := anonymous.AppendFrame(nil, n)
+		b, err := anonymous.AppendFrame(t.Context(), nil, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,4 +219,9 @@ func pixelsOf(t *testing.T, data []byte) any {
 		Size image.Point
 		Sum  [32]byte
 	}{image.Pt(h.Width, h.Height), sha256.Sum256(data[h.Body:])}
+}
+
+// pieces returns the reader of an instance.
+func pieces(t *testing.T, in *Instance) FrameReader {
+	return func(dst []byte, n int) ([]byte, error) { return in.AppendPiece(t.Context(), dst, n) }
 }

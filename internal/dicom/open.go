@@ -40,13 +40,14 @@ func Open(parts []Part) (*slide.Slide, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := slide.Composite{Format: "dicom", Properties: map[string]string{}}
+	src := &source{}
+	c := slide.Composite{Format: "dicom", Properties: map[string]string{}, Source: src}
 	levels, err := volume(all)
 	if err != nil {
 		return nil, err
 	}
 	for i, group := range levels {
-		s, err := newLevel(group)
+		s, err := newStored(group)
 		if unsupported, ok := errors.AsType[*UnsupportedError](err); ok && i > 0 {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("a level of %d×%d pixels is ignored: %v", group[0].width, group[0].height, unsupported))
 			continue
@@ -57,9 +58,10 @@ func Open(parts []Part) (*slide.Slide, error) {
 		if i > 0 {
 			setDownsample(&s, &c.Levels[0], group[0], levels[0][0])
 		}
+		src.add(group, &s, len(c.Levels))
 		c.Levels = append(c.Levels, s)
 	}
-	addAssociatedImages(&c, all)
+	addAssociatedImages(&c, src, all)
 	describe(&c, levels[0][0], all)
 	return slide.NewComposite(c)
 }
@@ -234,15 +236,6 @@ func concatenate(group []*instance) error {
 	return nil
 }
 
-// newLevel describes a level.
-func newLevel(group []*instance) (slide.Stored, error) {
-	s, err := newStored(group)
-	if err == nil && s.Layout.Samples != 3 {
-		err = &UnsupportedError{Tag: PhotometricInterpretation, Msg: "monochrome slides are not supported, only those in colour"}
-	}
-	return s, err
-}
-
 // newStored describes the frames of a level or an associated image.
 func newStored(group []*instance) (slide.Stored, error) {
 	in := group[0]
@@ -272,7 +265,7 @@ func newStored(group []*instance) (slide.Stored, error) {
 	}
 	s.Profile = opticalPath(in.file.Data).bytes(ICCProfile)
 	s.Tiles = m
-	if in.file.TransferSyntax == jpeg2000Lossless || in.file.TransferSyntax == jpeg2000Lossy {
+	if in.file.TransferSyntax == JPEG2000Lossless || in.file.TransferSyntax == JPEG2000Lossy {
 		err = m.colours(in, &s.Layout)
 	}
 	return s, err
@@ -336,10 +329,13 @@ func newFrameFile(in *instance, l *slide.Layout) (*frameFile, error) {
 	return f, nil
 }
 
+// associatedKinds has the kinds of associated images by the third value of ImageType.
+var associatedKinds = map[string]string{"LABEL": "label", "OVERVIEW": "macro", "LOCALIZER": "macro", "THUMBNAIL": "thumbnail"}
+
 // addAssociatedImages adds label, macro and thumbnail. What cannot be read is a warning.
-func addAssociatedImages(c *slide.Composite, all []*instance) {
+func addAssociatedImages(c *slide.Composite, src *source, all []*instance) {
 	for _, in := range all {
-		kind := map[string]string{"LABEL": "label", "OVERVIEW": "macro", "LOCALIZER": "macro", "THUMBNAIL": "thumbnail"}[in.kind]
+		kind := associatedKinds[in.kind]
 		if kind == "" {
 			continue
 		}
@@ -349,6 +345,7 @@ func addAssociatedImages(c *slide.Composite, all []*instance) {
 			continue
 		}
 		s.Kind = kind
+		src.add([]*instance{in}, &s, -1)
 		c.Associated = append(c.Associated, s)
 	}
 }

@@ -106,7 +106,7 @@ func sameTiles(t *testing.T, d *Series, s *slide.Slide, level int) {
 	var want, got []byte
 	for n := range in.Frames() {
 		var err error
-		if want, err = in.AppendFrame(want[:0], n); err != nil {
+		if want, err = in.AppendFrame(t.Context(), want[:0], n); err != nil {
 			t.Fatal(err)
 		}
 		if got, err = s.AppendTile(got[:0], level, n%l.Columns, n/l.Columns); err != nil {

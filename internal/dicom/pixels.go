@@ -1,7 +1,6 @@
 package dicom
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,9 +10,9 @@ import (
 
 // Further transfer syntaxes, PS3.6 table A-1.
 const (
-	jpegExtended     = "1.2.840.10008.1.2.4.51"
-	jpeg2000Lossless = "1.2.840.10008.1.2.4.90"
-	jpeg2000Lossy    = "1.2.840.10008.1.2.4.91"
+	JPEGExtended     = "1.2.840.10008.1.2.4.51"
+	JPEG2000Lossless = "1.2.840.10008.1.2.4.90"
+	JPEG2000Lossy    = "1.2.840.10008.1.2.4.91"
 )
 
 // unread names transfer syntaxes that are known but not supported.
@@ -50,9 +49,9 @@ func layout(in *instance) (slide.Layout, error) {
 	switch syntax := in.file.TransferSyntax; syntax {
 	case ExplicitLittleEndian, ImplicitLittleEndian:
 		l.Codec = slide.None
-	case JPEGBaseline, jpegExtended:
+	case JPEGBaseline, JPEGExtended:
 		l.Codec = slide.JPEG
-	case jpeg2000Lossless, jpeg2000Lossy:
+	case JPEG2000Lossless, JPEG2000Lossy:
 		l.Codec = slide.JPEG2000
 	default:
 		name := unread[syntax]
@@ -127,27 +126,10 @@ func (m *matrix) colours(in *instance, l *slide.Layout) error {
 		if err != nil {
 			return err
 		}
-		if transforms(b) {
+		if head, err := parseCodestream(codestream(b)); err == nil && head.transform {
 			l.Photometric = trueColor
 		}
 		return nil
 	}
 	return nil
-}
-
-// transforms reports whether a JPEG 2000 codestream uses the multiple component transformation
-// (ITU-T T.800 section A.6.1, COD).
-func transforms(b []byte) bool {
-	const siz, cod, sot = 0xff51, 0xff52, 0xff90
-	for at := 2; at+4 <= len(b); {
-		marker, n := binary.BigEndian.Uint16(b[at:]), int(binary.BigEndian.Uint16(b[at+2:]))
-		switch {
-		case marker == cod:
-			return at+8 < len(b) && b[at+8] == 1
-		case marker == sot, marker < 0xff00, n < 2:
-			return false
-		}
-		at += 2 + n
-	}
-	return false
 }

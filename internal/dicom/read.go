@@ -94,7 +94,8 @@ type File struct {
 	// is zero if the file has none.
 	PerFrame Extent
 
-	implicit bool // the items of PerFrame have no VRs
+	implicit bool    // the items of PerFrame have no VRs
+	charset  charset // of their text
 }
 
 // IsDICOM reports whether a file that begins with head, of 132 bytes or more, is a Part 10
@@ -223,7 +224,7 @@ func (p *parser) readData(at int64) error {
 			if e.length < 0 {
 				p.file.PerFrame.Length -= 8 // the delimiter
 			}
-			p.file.implicit = s.implicit || e.vr == "UN"
+			p.file.implicit, p.file.charset = s.implicit || e.vr == "UN", s.charset
 			continue
 		default:
 			if at, err = p.keep(&p.file.Data, e, &s); err != nil {
@@ -338,4 +339,10 @@ func IsUID(s string) bool {
 		}
 	}
 	return true
+}
+
+// IsLooseUID is [IsUID], but accepts zeros at the start of numbers, which some files have. Such an
+// identifier is safe as the name of a file as well.
+func IsLooseUID(s string) bool {
+	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "0123456789.") == "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..")
 }

@@ -65,7 +65,7 @@ func checkFragments(t *testing.T, in *Instance, f *File, b []byte) {
 	n := -1
 	err := f.Fragments(bytes.NewReader(b), int64(len(b)), func(e Extent) bool {
 		if n >= 0 {
-			want, err := in.AppendFrame(nil, n)
+			want, err := in.AppendFrame(t.Context(), nil, n)
 			if err != nil {
 				t.Fatal(err)
 			}

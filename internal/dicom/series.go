@@ -2,12 +2,14 @@ package dicom
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,14 +17,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-var (
-	// ErrNoSpacing reports a slide whose size of a pixel is unknown, which every level must
-	// state.
-	ErrNoSpacing = errors.New("the size of a pixel is unknown")
-	// ErrNotBaseline reports a level whose tiles are not baseline JPEGs, which no transfer
-	// syntax carries as they are stored.
-	ErrNotBaseline = errors.New("the tiles are not baseline JPEGs")
-)
+// ErrNoSpacing reports a slide whose size of a pixel is unknown, which every level must state.
+var ErrNoSpacing = errors.New("the size of a pixel is unknown")
 
 // Options say what is not in a slide's file, and who will see the attributes.
 type Options struct {
@@ -53,37 +49,52 @@ type Patient struct {
 type Series struct {
 	StudyUID, UID string
 	Instances     []*Instance // the levels, largest first; then macro and label
-	LeftOut       []error     // why smaller levels are left out; each error names its level
 
 	slide    *slide.Slide
 	icc      []byte // the colour profile; nil without a usable one
 	o        Options
 	print    string // of the file
+	lossy    *lossy // of the largest level; nil if nothing was lost
 	extended bool   // write the extended table of frames also where the basic one would do
+}
+
+// A lossy says how much was lost by compression.
+type lossy struct {
+	method string
+	ratio  float64
 }
 
 // An Instance is a level or an associated image.
 type Instance struct {
 	UID            string
-	TransferSyntax string
+	TransferSyntax string  // of the frames
 	Attributes     Dataset // without the pixels
 	Level          int     // index of the level, or -1
-	Kind           string  // macro or label, or "" for a level
-	Columns, Rows  int     // of frames; frame number row*Columns + column, from 0
+	Kind           string  // macro, label or thumbnail, or "" for a level
+	Private        bool    // only those may see it who may see the label
+	// Columns and Rows are the grid of frames; frame number row*Columns + column, from 0. They are 0
+	// for an instance that is a file.
+	Columns, Rows int
 
 	series     *Series
-	associated []byte   // the only frame of an associated image
-	background []byte   // the frame in place of tiles that the scanner skipped; nil without such tiles
-	sizes      []uint32 // upper bounds of the bytes of the tiles, row by row; 0 for skipped ones
-	present    []int32  // with [Options].Sparse, the tiles that are frames; nil if all are
+	stored     *storedInstance // nil unless it is a file of the slide
+	pixels     pixels          // of other instances
+	associated []byte          // the only frame of an associated image
+	background []byte          // the frame in place of tiles that the scanner skipped; nil without such tiles
+	sizes      []uint32        // upper bounds of the bytes of the tiles, row by row; 0 for skipped ones
+	present    []int32         // with [Options].Sparse, the tiles that are frames; nil if all are
 	// loose means that frames may be much shorter than [slide.Slide.TileBytes] says: the slide
-	// is in no file, or its tiles repeat the tables that they share.
+	// is in no file, or its tiles repeat the tables that they share. Or they are encoded.
 	loose bool
 }
 
-// NewSeries describes a slide. It reads the tile tables of all levels, and one tile of each.
-// The error is [ErrNoSpacing], wraps [ErrNotBaseline] if level 0 cannot be shown, or is that of
-// the slide. Smaller levels whose tiles are not baseline JPEGs are left out.
+// NewSeries describes a slide. It reads the tile tables of all levels, and a few tiles of each.
+//
+// A slide that was opened from a DICOM series has the instances of its files, with their own
+// identifiers and attributes; those of the patient only if the label is included. De-identified, it is
+// described as any other slide.
+//
+// The error is [ErrNoSpacing] or that of the slide.
 func NewSeries(s *slide.Slide, o Options) (*Series, error) {
 	if o.MPPX == 0 || o.MPPY == 0 {
 		o.MPPX, o.MPPY = s.MPPX, s.MPPY
@@ -91,17 +102,18 @@ func NewSeries(s *slide.Slide, o Options) (*Series, error) {
 	if !(o.MPPX > 0 && o.MPPY > 0) || math.IsInf(o.MPPX, 0) || math.IsInf(o.MPPY, 0) {
 		return nil, ErrNoSpacing
 	}
+	d := &Series{slide: s, o: o}
+	if src, ok := s.Source().(*source); ok && !o.Deidentify {
+		return d, d.addSource(src)
+	}
 	print, err := s.Fingerprint()
 	if err != nil {
 		return nil, err
 	}
-	d := &Series{slide: s, icc: profileOf(s), o: o, print: hex.EncodeToString(print[:])}
+	d.icc, d.print = profileOf(s), hex.EncodeToString(print[:])
 	d.StudyUID, d.UID = d.uid("study"), d.uid("series")
 	for i := range s.Levels {
-		switch err := d.addLevel(i); {
-		case errors.Is(err, ErrNotBaseline) && i > 0:
-			d.LeftOut = append(d.LeftOut, err)
-		case err != nil:
+		if err := d.addLevel(i); err != nil {
 			return nil, err
 		}
 	}
@@ -130,28 +142,29 @@ func (d *Series) pixelUID(role string) string { return d.uid(d.print + " " + rol
 func (d *Series) addLevel(i int) error {
 	l := &d.slide.Levels[i]
 	in := &Instance{
-		UID: d.pixelUID(fmt.Sprintf("level %d", i)), TransferSyntax: JPEGBaseline,
-		Level: i, Columns: l.Columns, Rows: l.Rows, series: d,
+		UID: d.pixelUID(fmt.Sprintf("level %d", i)), Level: i, Columns: l.Columns, Rows: l.Rows, series: d,
 	}
-	sample, stored, empty, err := d.sample(in)
+	t, err := d.readTable(in)
 	if err != nil {
 		return err
 	}
-	colors, err := colorsOf(sample, l.TileWidth, l.TileHeight)
-	if err != nil {
+	if err := d.choose(in, &t); err != nil {
 		return fmt.Errorf("level %d: %w", i, err)
 	}
-	if empty {
-		if in.background, err = background(sample, l.TileWidth, l.TileHeight); err != nil {
-			return fmt.Errorf("level %d: %w", i, err)
-		}
-	}
-	a := d.common(in, colors, d.icc)
+	in.TransferSyntax = in.pixels.syntax
+	a := d.common(in, d.icc)
 	d.addGeometry(&a, l.Width, l.Height, l.TileWidth, l.TileHeight, l.Columns*l.Rows)
 	d.addVolume(&a, l)
-	pixels := float64(l.Width) * float64(l.Height) * float64(colors.components)
-	a.Set(LossyImageCompressionRatio, max(1, math.Round(pixels/float64(max(stored, 1))*100)/100))
-	if d.o.Sparse && empty {
+	total := float64(t.stored)
+	if in.pixels.how == encoded && t.sample != nil {
+		b, err := in.AppendFrame(context.Background(), nil, t.at.Y*l.Columns+t.at.X)
+		if err != nil {
+			return err
+		}
+		total = float64(len(b)) * float64(l.Columns) * float64(l.Rows)
+	}
+	d.addLoss(&a, &in.pixels, float64(l.Width)*float64(l.Height)*float64(in.pixels.components)/max(total, 1))
+	if d.o.Sparse && t.empty && in.pixels.how == asStored {
 		d.addSparse(in, &a)
 	}
 	in.Attributes = a
@@ -159,64 +172,110 @@ func (d *Series) addLevel(i int) error {
 	return nil
 }
 
-// sample returns a stored tile of a level, the bytes of all its tiles, and whether some were
-// skipped.
-func (d *Series) sample(in *Instance) (tile []byte, stored int64, empty bool, err error) {
+// addLoss adds whether the pixels have been compressed with losses: those of an instance itself, or
+// those of the largest level, from which the others were made.
+func (d *Series) addLoss(a *Dataset, p *pixels, ratio float64) {
+	loss := d.lossy
+	if p.method != "" {
+		loss = &lossy{p.method, max(1, math.Round(ratio*100)/100)}
+	}
+	if len(d.Instances) == 0 {
+		d.lossy = loss
+	}
+	if loss == nil {
+		a.Set(LossyImageCompression, "00")
+		return
+	}
+	a.Set(LossyImageCompression, "01")
+	a.Set(LossyImageCompressionMethod, loss.method)
+	a.Set(LossyImageCompressionRatio, loss.ratio)
+}
+
+// A tileTable is what the table of the tiles of a level says.
+type tileTable struct {
+	sample []byte      // the first stored tile; nil if none is
+	at     image.Point // its place
+	edges  []image.Point
+	stored int64 // bytes of all tiles
+	empty  bool  // some tiles are not stored
+}
+
+// readTable reads the table of tiles of a level, and one tile.
+func (d *Series) readTable(in *Instance) (t tileTable, err error) {
 	level, first := in.Level, int64(0)
 	l := &d.slide.Levels[level]
-	if l.Layout.Codec != slide.JPEG {
-		return nil, 0, false, fmt.Errorf("level %d: %w: they are compressed as %v", level, ErrNotBaseline, l.Layout.Codec)
-	}
-	at := image.Pt(-1, 0)
+	var right, bottom, none image.Point
 	in.sizes = make([]uint32, 0, l.Rows*l.Columns)
 	for row := range l.Rows {
 		for col := range l.Columns {
 			n := d.slide.TileBytes(level, col, row)
 			in.sizes = append(in.sizes, uint32(n)) // at most 64 MiB
-			if stored += n; n == 0 {
-				empty = true
-			} else if at.X < 0 {
-				at, first = image.Pt(col, row), n
+			t.stored += n
+			switch {
+			case n == 0:
+				t.empty = true
+				continue
+			case first == 0:
+				t.at, first = image.Pt(col, row), n
+			}
+			if col == l.Columns-1 {
+				right = image.Pt(col, row)
+			}
+			if row == l.Rows-1 {
+				bottom = image.Pt(col, row)
 			}
 		}
 	}
-	if at.X < 0 {
-		return nil, 0, false, fmt.Errorf("level %d: %w: no tile is stored", level, ErrNotBaseline)
+	if first == 0 {
+		return t, nil
 	}
-	tile, err = d.slide.AppendTile(nil, level, at.X, at.Y)
-	in.loose = first > int64(len(tile))+1 // but for a byte behind the end
+	for _, p := range []image.Point{right, bottom} {
+		if p != none && p != t.at {
+			t.edges = append(t.edges, p)
+		}
+	}
+	t.sample, err = d.slide.AppendTile(nil, level, t.at.X, t.at.Y)
+	in.loose = first > int64(len(t.sample))+1 // but for a byte behind the end
 	if in.loose {
-		stored = min(stored, int64(len(tile))*int64(l.Columns*l.Rows))
+		t.stored = min(t.stored, int64(len(t.sample))*int64(l.Columns*l.Rows))
 	}
-	return tile, stored, empty, err
+	return t, err
 }
 
-// A colorModel is how the frames of an instance store colours.
-type colorModel struct {
-	components  int
-	photometric string
-}
-
-// colorsOf returns the colour model of a JPEG of w × h pixels, as its own markers state it:
-// viewers decode by these, and the attribute must say the same (PS3.3 section C.7.6.3.1.2).
-func colorsOf(data []byte, w, h int) (colorModel, error) {
-	head, err := jpeg.ParseHeader(data)
-	if err != nil {
-		return colorModel{}, err
+// choose decides how the tiles of a level become frames.
+func (d *Series) choose(in *Instance, t *tileTable) (err error) {
+	l := &d.slide.Levels[in.Level]
+	if in.pixels, err = storedAs(l, t.sample); err != nil {
+		return err
 	}
-	switch {
-	case head.Frame != jpeg.MarkSOF0 || head.Bits != 8:
-		return colorModel{}, fmt.Errorf("%w but JPEGs of the kind %02X with %d bits", ErrNotBaseline, head.Frame, head.Bits)
-	case head.Width != w || head.Height != h:
-		return colorModel{}, fmt.Errorf("%w of %d×%d pixels but of %d×%d", ErrNotBaseline, w, h, head.Width, head.Height)
-	case len(head.Components) == 1:
-		return colorModel{1, "MONOCHROME2"}, nil
-	case len(head.Components) != 3:
-		return colorModel{}, fmt.Errorf("%w but JPEGs of %d colours", ErrNotBaseline, len(head.Components))
-	case head.RGB():
-		return colorModel{3, "RGB"}, nil
+	p := &in.pixels
+	if p.how == asStored && p.syntax == JPEGBaseline && t.empty {
+		in.background, err = background(t.sample, l.TileWidth, l.TileHeight)
+		return err
 	}
-	return colorModel{3, "YBR_FULL_422"}, nil // whatever the sampling: PS3.3 section C.8.12.4.1.5
+	if p.how == asStored && p.syntax != JPEGBaseline {
+		// Tiles of the edges may be smaller, and there is no encoder for one that was skipped.
+		whole := !t.empty
+		for _, at := range t.edges {
+			tile, err := d.slide.AppendTile(nil, in.Level, at.X, at.Y)
+			if err != nil {
+				return err
+			}
+			edge, err := storedAs(l, tile)
+			if err != nil {
+				return err
+			}
+			whole = whole && edge.how == asStored && edge.syntax == p.syntax
+		}
+		if !whole {
+			p.how = decoded
+		}
+	}
+	if p.how != asStored {
+		p.decode(l.Columns * l.Rows)
+		in.loose = p.how == encoded
+	}
+	return nil
 }
 
 // Code sequences, PS3.16.
@@ -229,7 +288,8 @@ func code(value, scheme, meaning string) Dataset {
 }
 
 // common returns the attributes of every instance.
-func (d *Series) common(in *Instance, c colorModel, profile []byte) Dataset {
+func (d *Series) common(in *Instance, profile []byte) Dataset {
+	c := in.pixels.colorModel
 	var a Dataset
 	a.Set(SpecificCharacterSet, "ISO_IR 192")
 	a.Set(SOPClassUID, WholeSlide)
@@ -249,8 +309,6 @@ func (d *Series) common(in *Instance, c colorModel, profile []byte) Dataset {
 	d.addSpecimen(&a)
 	a.Set(FocusMethod, "AUTO")
 	a.Set(ExtendedDepthOfField, "NO")
-	a.Set(LossyImageCompression, "01")
-	a.Set(LossyImageCompressionMethod, "ISO_10918_1")
 	addPixels(&a, c)
 	a.Set(OpticalPathSequence, d.opticalPath(c, profile))
 	a.Set(ContributingEquipmentSequence, equipment())
@@ -373,12 +431,23 @@ func (d *Series) addSpecimen(a *Dataset) {
 	a.Set(SpecimenDescriptionSequence, s)
 }
 
+// Attributes of images in shades of grey.
+const (
+	rescaleIntercept     Tag = 0x00281052
+	rescaleSlope         Tag = 0x00281053
+	presentationLUTShape Tag = 0x20500020
+)
+
 // addPixels adds how a pixel is stored.
 func addPixels(a *Dataset, c colorModel) {
 	a.Set(SamplesPerPixel, c.components)
 	a.Set(PhotometricInterpretation, c.photometric)
 	if c.components > 1 {
 		a.Set(PlanarConfiguration, 0)
+	} else {
+		a.Set(rescaleIntercept, 0)
+		a.Set(rescaleSlope, 1)
+		a.Set(presentationLUTShape, "IDENTITY")
 	}
 	a.Set(BitsAllocated, 8)
 	a.Set(BitsStored, 8)
@@ -421,11 +490,41 @@ func profileOf(s *slide.Slide) []byte {
 func (d *Series) orientation() (direction [6]float64, x, y float64) {
 	l := &d.slide.Levels[0]
 	width, height := float64(l.Width)*d.o.MPPX/1000, float64(l.Height)*d.o.MPPY/1000 // mm
+	const glassX, glassY = 25, 50                                                    // mm, of a usual slide without the label
+	if v, ok := orientationOf(d.slide.Properties["dicom.ImageOrientationSlide"]); ok {
+		x, y = -min(0, v[0]*width)-min(0, v[3]*height), -min(0, v[1]*width)-min(0, v[4]*height)
+		if x > 0 {
+			x = max(glassX, x)
+		}
+		if y > 0 {
+			y = max(glassY, y)
+		}
+		return v, x, y
+	}
 	if f := d.slide.Format; f == "philips" || f == "aperio" {
-		const glassX, glassY = 25, 50 // mm, of a usual slide without the label
 		return [6]float64{0, -1, 0, -1, 0, 0}, max(glassX, height), max(glassY, width)
 	}
 	return [6]float64{0, 1, 0, 1, 0, 0}, 0, 0
+}
+
+// orientationOf parses the orientation that a DICOM file states. It reports false unless it has two
+// unit vectors at right angles.
+func orientationOf(text string) (v [6]float64, ok bool) {
+	parts := strings.Split(text, `\`)
+	if len(parts) != len(v) {
+		return v, false
+	}
+	for i, s := range parts {
+		f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		if err != nil || !(math.Abs(f) <= 1) {
+			return v, false
+		}
+		v[i] = f
+	}
+	dot := func(a, b []float64) float64 { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
+	const tolerance = 1e-3
+	row, column := v[:3], v[3:]
+	return v, math.Abs(dot(row, row)-1) < tolerance && math.Abs(dot(column, column)-1) < tolerance && math.Abs(dot(row, column)) < tolerance
 }
 
 // addGeometry adds the sizes of a matrix of w × h pixels in frames, and where it is on the
@@ -484,8 +583,11 @@ func setShared(a *Dataset, kind []any, measures Dataset) {
 	a.Set(SharedFunctionalGroupsSequence, shared)
 }
 
+// maxSide limits the width and height of a frame.
+const maxSide = math.MaxUint16
+
 // addAssociated adds the macro, which may show the label, or the label, if the slide has it and
-// the caller may see it. One that is not a baseline JPEG is left out.
+// the caller may see it. One that is not a baseline JPEG is decoded.
 func (d *Series) addAssociated(kind string) error {
 	p := d.o.Patient
 	if kind == "macro" && !p.Macro || kind == "label" && !p.Label || !slices.Contains(d.slide.Associated(), kind) {
@@ -495,20 +597,32 @@ func (d *Series) addAssociated(kind string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
-	data := im.JPEG()
-	if data == nil {
+	in := &Instance{
+		UID: d.pixelUID(kind), Level: -1, Kind: kind, Private: true, Columns: 1, Rows: 1, series: d,
+		pixels: pixels{how: asStored, syntax: JPEGBaseline, width: im.Width, height: im.Height, method: lossyJPEG},
+	}
+	size := 0
+	for _, strip := range im.Strips {
+		size += len(strip)
+	}
+	in.associated = im.JPEG()
+	if head, err := jpeg.ParseHeader(in.associated); err == nil { // its own size counts
+		in.pixels.width, in.pixels.height = head.Width, head.Height
+	}
+	if in.pixels.colorModel, err = colorsOf(in.associated, in.pixels.width, in.pixels.height); err != nil {
+		in.associated, in.pixels.colorModel = nil, colorModel{3, "RGB"}
+		if im.Layout.Codec != slide.JPEG {
+			in.pixels.method = map[slide.Codec]string{slide.JPEG2000: lossyJPEG2000, slide.WebP: lossyWebP}[im.Layout.Codec]
+		}
+		in.pixels.decode(1)
+	}
+	w, h := in.pixels.width, in.pixels.height
+	if w > maxSide || h > maxSide {
 		return nil
 	}
-	colors, err := colorsOf(data, im.Width, im.Height)
-	if err != nil {
-		return nil //nolint:nilerr // as the documentation says
-	}
-	in := &Instance{
-		UID: d.pixelUID(kind), TransferSyntax: JPEGBaseline,
-		Level: -1, Kind: kind, Columns: 1, Rows: 1, series: d, associated: data,
-	}
-	a := d.common(in, colors, nil)
-	d.addGeometry(&a, im.Width, im.Height, im.Width, im.Height, 1)
+	in.TransferSyntax = in.pixels.syntax
+	a := d.common(in, nil)
+	d.addGeometry(&a, w, h, w, h, 1)
 	third := "OVERVIEW"
 	if kind == "label" {
 		third = "LABEL"
@@ -519,7 +633,11 @@ func (d *Series) addAssociated(kind string) error {
 	a.Set(ImageType, values...)
 	a.Set(BurnedInAnnotation, "YES")
 	a.Set(SpecimenLabelInImage, "YES")
-	a.Set(LossyImageCompressionRatio, max(1, math.Round(float64(im.Width*im.Height*colors.components)/float64(len(data))*100)/100))
+	if in.pixels.method == "" {
+		a.Set(LossyImageCompression, "00")
+	} else {
+		d.addLoss(&a, &in.pixels, float64(w*h*in.pixels.components)/float64(max(size, 1)))
+	}
 	setShared(&a, values, Dataset{})
 	in.Attributes = a
 	d.Instances = append(d.Instances, in)
@@ -531,5 +649,10 @@ func (d *Series) addAssociated(kind string) error {
 func (in *Instance) Detached() *Instance {
 	c := *in
 	c.series, c.sizes = nil, nil
+	if in.stored != nil {
+		st := *in.stored
+		st.head, st.perFrame = nil, nil
+		c.stored = &st
+	}
 	return &c
 }

@@ -3,6 +3,7 @@ package dicom
 import (
 	"fmt"
 	"strconv"
+	"sync"
 )
 
 // A Tag names an attribute: its group in the upper, its element in the lower 16 bits.
@@ -17,7 +18,7 @@ var keywords = map[string]Tag{
 	"SOPInstanceUID": SOPInstanceUID, "PyramidUID": PyramidUID, "StudyDate": StudyDate, "ContentDate": ContentDate,
 	"AcquisitionDateTime": AcquisitionDateTime, "StudyTime": StudyTime, "ContentTime": ContentTime, "AccessionNumber": AccessionNumber,
 	"Modality": Modality, "ModalitiesInStudy": ModalitiesInStudy, "Manufacturer": Manufacturer, "ReferringPhysicianName": ReferringPhysicianName,
-	"CodeValue": CodeValue, "CodingSchemeDesignator": CodingSchemeDesignator, "CodeMeaning": CodeMeaning, "SeriesDescription": SeriesDescription,
+	"CodeValue": CodeValue, "CodingSchemeDesignator": CodingSchemeDesignator, "CodeMeaning": CodeMeaning, "StudyDescription": StudyDescription, "SeriesDescription": SeriesDescription,
 	"ManufacturerModelName": ManufacturerModelName, "RetrieveURL": RetrieveURL, "FrameType": FrameType, "VolumetricProperties": VolumetricProperties,
 	"PatientName": PatientName, "PatientID": PatientID, "PatientBirthDate": PatientBirthDate, "PatientSex": PatientSex,
 	"PatientIdentityRemoved": PatientIdentityRemoved, "DeidentificationMethod": DeidentificationMethod, "SliceThickness": SliceThickness,
@@ -47,6 +48,18 @@ var keywords = map[string]Tag{
 	"LabelText": LabelText, "BarcodeValue": BarcodeValue, "SharedFunctionalGroupsSequence": SharedFunctionalGroupsSequence,
 	"ExtendedOffsetTable": ExtendedOffsetTable, "ExtendedOffsetTableLengths": ExtendedOffsetTableLengths, "PixelData": PixelData,
 }
+
+// Keyword returns the keyword of an attribute of slides, or "".
+func Keyword(t Tag) string { return names()[t] }
+
+// names has the keywords by their tag.
+var names = sync.OnceValue(func() map[Tag]string {
+	m := map[Tag]string{}
+	for name, t := range keywords {
+		m[t] = name
+	}
+	return m
+})
 
 // ParseTag returns the tag of an attribute that a client names, by eight hexadecimal digits or by
 // its keyword. It reports false for one that no slide has.
@@ -93,6 +106,7 @@ const (
 	CodeValue                                  Tag = 0x00080100
 	CodingSchemeDesignator                     Tag = 0x00080102
 	CodeMeaning                                Tag = 0x00080104
+	StudyDescription                           Tag = 0x00081030
 	SeriesDescription                          Tag = 0x0008103E
 	ManufacturerModelName                      Tag = 0x00081090
 	RetrieveURL                                Tag = 0x00081190
@@ -216,6 +230,6 @@ var representations = map[Tag]VR{
 	SharedFunctionalGroupsSequence: "SQ", PerFrameFunctionalGroupsSequence: "SQ",
 	ModalitiesInStudy: "CS", RetrieveURL: "UR", NumberOfStudyRelatedSeries: "IS", NumberOfStudyRelatedInstances: "IS", NumberOfSeriesRelatedInstances: "IS",
 	frameContentSequence: "SQ", dimensionIndexValues: "UL", dimensionIndexPointer: "AT", functionalGroupPointer: "AT", dimensionIndexSequence: "SQ",
-	zOffset: "DS", planePositionSlideSequence: "SQ", columnPosition: "SL", rowPosition: "SL", opticalPathIdentificationSequence: "SQ",
+	StudyDescription: "LO", zOffset: "DS", planePositionSlideSequence: "SQ", columnPosition: "SL", rowPosition: "SL", opticalPathIdentificationSequence: "SQ",
 	ExtendedOffsetTable: "OV", ExtendedOffsetTableLengths: "OV", PixelData: "OB",
 }

@@ -57,6 +57,9 @@ def base(frames, photometric):
 	d.SOPInstanceUID = generate_uid()
 	d.SeriesInstanceUID, d.StudyInstanceUID = "1.2.3", "1.2"
 	d.Manufacturer = "ACME"
+	d.PatientName, d.PatientID, d.StudyDescription = "Canary^Anna", "CANARY-1", "canary"
+	d.private_block(0x0041, "ACME", create=True).add_new(1, "LO", "canary")
+	d.AcquisitionDateTime = "20200102030405"
 	d.NumberOfFrames = frames
 	d.Rows = d.Columns = side
 	d.TotalPixelMatrixColumns, d.TotalPixelMatrixRows = 250, 180
@@ -71,7 +74,8 @@ def base(frames, photometric):
 def sparse(d, where):
 	del d.DimensionOrganizationType
 	d.PerFrameFunctionalGroupsSequence = Sequence([item(PlanePositionSlideSequence=Sequence([item(
-		ColumnPositionInTotalImagePixelMatrix=c * side + 1, RowPositionInTotalImagePixelMatrix=r * side + 1)])) for c, r in where])
+		ColumnPositionInTotalImagePixelMatrix=c * side + 1, RowPositionInTotalImagePixelMatrix=r * side + 1)]),
+		FrameContentSequence=Sequence([item(DimensionIndexValues=[r + 1, c + 1], FrameComments="canary")])) for c, r in where])
 
 def save(d, folder, file, syntax):
 	os.makedirs(out + "/" + folder, exist_ok=True)
@@ -80,6 +84,7 @@ def save(d, folder, file, syntax):
 	d.is_little_endian, d.is_implicit_VR = True, syntax == ImplicitVRLittleEndian
 	if syntax.is_encapsulated: d["PixelData"].is_undefined_length = True
 	else: d["PixelData"].VR = "OB"
+	d.add_new(0xFFFCFFFC, "OB", b"canary")
 	d.save_as(out + "/" + folder + "/" + file, write_like_original=False)
 
 def expect(folder, frames, where=places):
@@ -123,6 +128,19 @@ whole("JPEG 2000 called YCbCr", j, Y, JPEG2000, encapsulate(j))
 j = [j2k(r, 0) for r in raws]
 whole("JPEG 2000 of YCbCr", j, "YBR_FULL", JPEG2000, encapsulate(j))
 
+greys = [r[:side * side] for r in raws]
+def grey(d):
+	d.SamplesPerPixel = 1
+	del d.PlanarConfiguration
+def grey_jpeg(raw):
+	f = io.BytesIO()
+	Image.frombytes("L", (side, side), raw).save(f, "JPEG", quality=90)
+	return f.getvalue()
+whole("grey", greys, "MONOCHROME2", ExplicitVRLittleEndian, b"".join(greys), grey)
+del colours["grey"]
+j = [grey_jpeg(r) for r in greys]
+whole("grey JPEG", j, "MONOCHROME2", J, encapsulate(j), grey)
+
 order = random.sample(places, 7)
 d = base(7, Y); d.PixelData = encapsulate(jpegs[:7]); sparse(d, order)
 save(d, "sparse", "1", J); expect("sparse", jpegs[:7], order)
@@ -154,32 +172,44 @@ func jpegTile(t *testing.T, i int) []byte {
 	return b.Bytes()
 }
 
-// TestOpenVariants opens what pydicom writes.
-func TestOpenVariants(t *testing.T) {
-	t.Parallel()
+// written is what pydicom wrote.
+type written struct {
+	dir    string
+	Tiles  map[string]map[string]string `json:"tiles"`
+	Pixels map[string]string            `json:"pixels"` // of the tile at column 1, row 1
+}
+
+// writeVariants has pydicom write series.
+func writeVariants(t *testing.T) (all written) {
+	t.Helper()
 	if _, err := os.Stat("/usr/lib/python3/dist-packages/pydicom"); err != nil {
 		t.Skip("no Python with pydicom (Debian: python3-pydicom)")
 	}
-	source, out := t.TempDir(), t.TempDir()
+	source := t.TempDir()
+	all.dir = t.TempDir()
 	for i := range 12 {
 		if err := os.WriteFile(filepath.Join(source, fmt.Sprintf("%d.jpg", i)), jpegTile(t, i), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("/usr/bin/python3", "-c", seriesScript, source, out)
+	cmd := exec.Command("/usr/bin/python3", "-c", seriesScript, source, all.dir)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	text, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, problems.Bytes())
 	}
-	var all struct {
-		Tiles  map[string]map[string]string `json:"tiles"`
-		Pixels map[string]string            `json:"pixels"` // of the tile at column 1, row 1
-	}
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
+	return all
+}
+
+// TestOpenVariants opens what pydicom writes, and copies it.
+func TestOpenVariants(t *testing.T) {
+	t.Parallel()
+	all := writeVariants(t)
+	out := all.dir
 	for name, want := range all.Tiles {
 		s, err := Open(parts(t, filepath.Join(out, name)))
 		if err == nil {
@@ -209,6 +239,7 @@ func TestOpenVariants(t *testing.T) {
 			t.Errorf("%s: (-written +opened)\n%s", name, diff)
 		}
 		checkPixels(t, name, s, all.Pixels[name])
+		checkCopies(t, name, s, parts(t, filepath.Join(out, name)))
 		if diff := cmp.Diff(layoutOf(name), l.Layout); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -216,7 +247,7 @@ func TestOpenVariants(t *testing.T) {
 			t.Errorf("%s: %+v, %v × %v µm, power %v, vendor %q", name, l, s.MPPX, s.MPPY, s.ObjectivePower, s.Vendor)
 		}
 	}
-	_, err = Open(parts(t, filepath.Join(out, "concatenation"))[:1])
+	_, err := Open(parts(t, filepath.Join(out, "concatenation"))[:1])
 	if !errors.Is(err, ErrTruncated) {
 		t.Errorf("a part is missing: %v, want ErrTruncated", err)
 	}
@@ -250,6 +281,10 @@ func checkPixels(t *testing.T, name string, s *slide.Slide, want string) {
 func layoutOf(name string) slide.Layout {
 	l := slide.Layout{Codec: slide.JPEG, Photometric: yCbCr, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
 	switch name {
+	case "grey":
+		l.Codec, l.Photometric, l.Samples = slide.None, minIsBlack, 1
+	case "grey JPEG":
+		l.Photometric, l.Samples = minIsBlack, 1
 	case "raw", "implicit":
 		l.Codec, l.Photometric = slide.None, trueColor
 	case "planar":

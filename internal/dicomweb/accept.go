@@ -14,6 +14,7 @@ const (
 	typeDICOM     = "application/dicom"
 	typeBytes     = "application/octet-stream"
 	typeJPEG      = "image/jpeg"
+	typeJP2       = "image/jp2"
 	typePNG       = "image/png"
 	typeRelated   = "multipart/related"
 )

@@ -2,10 +2,10 @@
 // their attributes, frames and files. What a slide is in DICOM is in package dicom; this package
 // knows HTTP.
 //
-// The study and the series of an image follow from its id, so searches need only the catalog. The
-// instances depend on what the file holds: their attributes are made once for each revision, and
-// kept. A frame is a tile: once its instance is known, it takes the way of a tile, without SQL,
-// lock or decoding.
+// The study and the series of an image follow from its id, or are those of its DICOM files, so
+// searches need only the catalog. The instances depend on what the files hold: their attributes are
+// made once for each revision, and kept. A frame is mostly a tile: once its instance is known, it
+// takes the way of a tile, without SQL, lock or decoding.
 package dicomweb
 
 import (
@@ -14,7 +14,6 @@ import (
 	"net/http"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -61,7 +60,6 @@ type Service struct {
 	o       Options
 	images  table[found]    // by the identifiers of their studies and series
 	frames  table[frameRef] // by the identifiers of instances
-	refused table[refusal]  // by id
 	series  *seriesCache
 	accepts table[frameAccept] // by header
 }
@@ -71,60 +69,8 @@ func New(o Options) *Service {
 	s := &Service{o: o, series: newSeriesCache()}
 	s.images.init(1 << 14)
 	s.frames.init(1 << 14)
-	s.refused.init(1 << 12)
 	s.accepts.init(1 << 8)
 	return s
-}
-
-// A found is the image that an identifier leads to.
-type found struct{ uid, image string }
-
-func (f *found) key() string { return f.uid }
-
-// Image returns the id of the image of a request for a study or a series, "" for no image. It
-// queries the catalog if the identifiers were not requested before.
-func (s *Service) Image(ctx context.Context, study, series string) (string, error) {
-	uid := study
-	if series != "" {
-		uid = series
-	}
-	id, err := s.imageOf(ctx, uid)
-	if err != nil || id == "" {
-		return "", err
-	}
-	if dicom.StudyUID(id) != study || series != "" && dicom.SeriesUID(id) != series {
-		return "", nil
-	}
-	return id, nil
-}
-
-// imageOf returns the id of the image that the identifier of a study or of a series was derived
-// from.
-func (s *Service) imageOf(ctx context.Context, uid string) (string, error) {
-	if f := s.images.find(uid); f != nil {
-		return f.image, nil
-	}
-	list, err := s.candidates(ctx, uid)
-	if err != nil {
-		return "", err
-	}
-	for i := range list {
-		if id := list[i].ID; uid == dicom.StudyUID(id) || uid == dicom.SeriesUID(id) {
-			s.images.put(&found{uid: uid, image: id})
-			return id, nil
-		}
-	}
-	return "", nil
-}
-
-// candidates returns the images that an identifier may have been derived from: hardly ever more
-// than one.
-func (s *Service) candidates(ctx context.Context, uid string) ([]catalog.Image, error) {
-	prefix, ok := dicom.ImagePrefix(uid)
-	if !ok {
-		return nil, nil
-	}
-	return s.o.Catalog.Images.ByPrefix(ctx, prefix)
 }
 
 // problem returns the answer to an error of reading a slide.

@@ -1,12 +1,12 @@
 package dicomweb
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 
 	"github.com/slideatlas/ptiffstore/internal/dicom"
-	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -15,23 +15,39 @@ import (
 // Files answers with instances as Part 10 files: an instance, or all of a series or a study. They are
 // written while they are sent.
 func (s *Service) Files(w http.ResponseWriter, r *http.Request) error {
-	sub, err := s.subject(r)
+	list, err := s.subjects(r)
 	if err != nil {
 		return err
 	}
-	f, ok := objectForm(acceptOf(r), []string{dicom.JPEGBaseline}, sub.in == nil)
+	first := list[0]
+	var syntaxes []string
+	for _, sub := range list {
+		for _, in := range sub.series.instances {
+			if first.in == nil || in == first.in {
+				syntaxes = append(syntaxes, in.TransferSyntax)
+			}
+		}
+	}
+	f, ok := objectForm(acceptOf(r), syntaxes, first.in == nil)
 	if !ok {
 		return notAcceptable(`multipart/related; type="application/dicom"; transfer-syntax=*, and for one instance application/dicom`)
 	}
-	if sub.labels {
-		if err := s.showsPatient(w, r, sub); err != nil {
-			return err
+	var files []file
+	tag := `"`
+	for _, sub := range list {
+		if sub.labels {
+			if err := s.showsPatient(w, r, sub); err != nil {
+				return err
+			}
 		}
+		of, err := s.files(r, sub)
+		if err != nil {
+			return problem(err)
+		}
+		files = append(files, of...)
+		tag += fmt.Sprintf("%s-dicom-%s-%v-", sub.image.File.Revision, r.PathValue("instance"), sub.labels)
 	}
-	files, err := s.files(r, sub)
-	if err != nil {
-		return problem(err)
-	}
+	sub := first
 	length, head, end := int64(0), "", ""
 	contentType := typeDICOM
 	if f.related {
@@ -41,15 +57,10 @@ func (s *Service) Files(w http.ResponseWriter, r *http.Request) error {
 	for _, file := range files {
 		length += file.layout.Size
 	}
-	h := w.Header()
-	tag := fmt.Sprintf(`"%s-dicom-%s-%v-%v"`, sub.image.File.Revision, r.PathValue("instance"), sub.labels, f.related)
-	h.Set("Etag", tag)
-	h.Set("Cache-Control", "private, no-cache")
-	h.Add("Vary", "Accept")
-	if match := httperr.IfNoneMatch(r); match != "" && etag.Matches(match, tag) {
-		w.WriteHeader(http.StatusNotModified)
+	if unchanged(w, r, tag+strconv.FormatBool(f.related)+`"`) {
 		return nil
 	}
+	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.FormatInt(length, 10))
 	if !f.related {
@@ -118,15 +129,25 @@ func (s *Service) files(r *http.Request, sub *subject) (list []file, err error) 
 	return list, nil
 }
 
-// reader returns a function that reads frames of an instance, as an export does. The file is checked
+// reader returns a function that reads pieces of an instance, as an export does. The file is checked
 // after each.
 func (s *Service) reader(r *http.Request, sub *subject) dicom.FrameReader {
 	return func(dst []byte, n int) ([]byte, error) {
 		start := len(dst)
-		err := sub.image.View(r.Context(), func(sl *slide.Slide, _ tile.Lease) (err error) {
-			dst, err = sub.in.AppendFrameOf(sl, dst[:start], n)
+		err := sub.image.View(r.Context(), func(sl *slide.Slide, lease tile.Lease) (err error) {
+			if !sub.in.IsDecoded() {
+				dst, err = sub.in.AppendPieceOf(r.Context(), sl, dst[:start], n)
+				return err
+			}
+			b, err := s.decoded(r.Context(), sub.in, sl, lease, n)
+			dst = append(dst[:start], b...)
 			return err
 		})
 		return dst, err
 	}
+}
+
+// decoded returns a frame that is decoded, on a worker and from the memory for decoding.
+func (s *Service) decoded(ctx context.Context, in *instance, sl *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+	return s.o.Renderer.Work(ctx, lease, func(ctx context.Context) ([]byte, error) { return in.AppendFrameOf(ctx, sl, nil, n) })
 }

@@ -2,6 +2,7 @@ package dicomweb
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,19 +16,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/answer"
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // boundary separates the parts of multipart answers. It is random, so that no file can contain it.
 var boundary = rand.Text()
 
-var (
-	partEnd = "\r\n--" + boundary + "--"
-	// jpegPart begins the first part with a frame.
-	jpegPart = partHead(jpegType)
-)
-
-// jpegType is the media type of a frame in a part, with its transfer syntax.
-const jpegType = typeJPEG + "; transfer-syntax=" + dicom.JPEGBaseline
+var partEnd = "\r\n--" + boundary + "--"
 
 // partHead returns the head of the first part. Other parts begin with a line end.
 func partHead(contentType string) string {
@@ -39,7 +34,38 @@ func relatedType(part string) string {
 	return typeRelated + `; type="` + part + `"; boundary=` + boundary
 }
 
-var jpegRelated = []string{relatedType(typeJPEG)}
+// A syntax says how frames of a transfer syntax are sent (PS3.18 section 8.7.3).
+type syntax struct {
+	uid, media string
+	part       string   // begins the first part with a frame
+	related    []string // media types of answers with parts
+	alone      []string // of a frame alone
+	bytes      []string // of a frame alone, for clients that accept bytes
+}
+
+func newSyntax(uid, media string) *syntax {
+	of := "; transfer-syntax=" + uid
+	return &syntax{uid, media, partHead(media + of), []string{relatedType(media)}, []string{media}, []string{typeBytes + of}}
+}
+
+var (
+	baseline      = newSyntax(dicom.JPEGBaseline, typeJPEG)
+	frameSyntaxes = map[string]*syntax{
+		dicom.JPEGBaseline:     baseline,
+		dicom.JPEGExtended:     newSyntax(dicom.JPEGExtended, typeJPEG),
+		dicom.JPEG2000Lossless: newSyntax(dicom.JPEG2000Lossless, typeJP2),
+		dicom.JPEG2000Lossy:    newSyntax(dicom.JPEG2000Lossy, typeJP2),
+	}
+	uncompressed = newSyntax(dicom.ExplicitLittleEndian, typeBytes)
+)
+
+// syntaxOf returns how the frames of an instance are sent.
+func syntaxOf(in *instance) *syntax {
+	if s := frameSyntaxes[in.TransferSyntax]; s != nil {
+		return s
+	}
+	return uncompressed
+}
 
 // A frameAccept is an Accept header with the form that it selects for one frame of JPEG baseline.
 type frameAccept struct {
@@ -167,7 +193,7 @@ func (h *Frames) serve(w http.ResponseWriter, r *http.Request, ref *frameRef, n 
 	if a.Vary != "" {
 		head["Vary"] = append(slices.Clip(head["Vary"]), a.Vary)
 	}
-	status, bytes := writeFrame(w, r, ref, &a.Tile, f, h.Join)
+	status, bytes := writeFrame(w, r, baseline, ref.background, &a.Tile, f, h.Join)
 	if h.Observe != nil {
 		h.Observe(status, bytes, time.Since(began))
 	}
@@ -197,13 +223,10 @@ func relatedMatch(v string) string {
 	return strings.Join(tags, ",")
 }
 
-var (
-	frameTypes  = map[string][]string{typeJPEG: {typeJPEG}, typeBytes: {typeBytes + "; transfer-syntax=" + dicom.JPEGBaseline}}
-	frameBuffer = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
-)
+var frameBuffer = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// writeFrame writes a frame with its headers.
-func writeFrame(w http.ResponseWriter, r *http.Request, ref *frameRef, t *tile.Answer, f form, join func(*http.Request, int)) (status, bytes int) {
+// writeFrame writes a frame with its headers. Background, if not nil, is that of skipped tiles.
+func writeFrame(w http.ResponseWriter, r *http.Request, s *syntax, background []byte, t *tile.Answer, f form, join func(*http.Request, int)) (status, bytes int) {
 	head := w.Header()
 	tag := t.ETag
 	if f.related {
@@ -220,14 +243,17 @@ func writeFrame(w http.ResponseWriter, r *http.Request, ref *frameRef, t *tile.A
 		return http.StatusNotModified, 0
 	}
 	body := t.Body
-	if t.Empty && ref.background != nil {
-		body = ref.background
+	if t.Empty && background != nil {
+		body = background
 	}
 	n := len(body)
-	head["Content-Type"] = frameTypes[f.part]
-	if f.related {
-		head["Content-Type"] = jpegRelated
-		n += len(jpegPart) + len(partEnd)
+	head["Content-Type"] = s.alone
+	switch {
+	case f.related:
+		head["Content-Type"] = s.related
+		n += len(s.part) + len(partEnd)
+	case f.part == typeBytes:
+		head["Content-Type"] = s.bytes
 	}
 	head["Content-Length"] = []string{strconv.Itoa(n)}
 	if r.Method == http.MethodHead {
@@ -235,8 +261,8 @@ func writeFrame(w http.ResponseWriter, r *http.Request, ref *frameRef, t *tile.A
 	}
 	if f.related {
 		buf := frameBuffer.Get().(*[]byte)
-		defer frameBuffer.Put(buf)
-		*buf = append(append(append((*buf)[:0], jpegPart...), body...), partEnd...)
+		defer putBuffer(buf)
+		*buf = append(append(append((*buf)[:0], s.part...), body...), partEnd...)
 		body = *buf
 	}
 	if join != nil {
@@ -244,6 +270,13 @@ func writeFrame(w http.ResponseWriter, r *http.Request, ref *frameRef, t *tile.A
 	}
 	w.Write(body) // if this fails, the client has disconnected
 	return http.StatusOK, n
+}
+
+// putBuffer keeps a buffer, unless it is a large one.
+func putBuffer(buf *[]byte) {
+	if cap(*buf) <= 1<<20 {
+		frameBuffer.Put(buf)
+	}
 }
 
 // maxFrameList limits the frames of a request.
@@ -277,11 +310,12 @@ func (s *Service) Frames(w http.ResponseWriter, r *http.Request) error {
 	if slices.Max(numbers) > sub.in.Frames() {
 		return errNoFrame
 	}
-	f, ok := frameForm(acceptOf(r), sub.in.TransferSyntax, typeJPEG, len(numbers) > 1)
+	syntax := syntaxOf(sub.in)
+	f, ok := frameForm(acceptOf(r), syntax.uid, syntax.media, len(numbers) > 1)
 	if !ok {
-		return notAcceptable(`multipart/related; type="application/octet-stream"; transfer-syntax=` + sub.in.TransferSyntax + `, and for one frame image/jpeg`)
+		return notAcceptable(`multipart/related; type="application/octet-stream"; transfer-syntax=` + syntax.uid + `, and for one frame ` + syntax.media)
 	}
-	if sub.in.Kind != "" {
+	if sub.in.Private {
 		if err := s.showsPatient(w, r, sub); err != nil {
 			return err
 		}
@@ -294,17 +328,8 @@ func (s *Service) Frames(w http.ResponseWriter, r *http.Request) error {
 		return problem(err)
 	}
 	defer t.Release()
-	writeFrame(w, r, sub.ref(), &t, f, nil)
+	writeFrame(w, r, syntax, sub.in.Background(), &t, f, nil)
 	return nil
-}
-
-// ref returns the level of a subject.
-func (sub *subject) ref() *frameRef {
-	f := &sub.image.File
-	return &frameRef{
-		uid: sub.in.UID, image: f.ID, revision: f.Revision,
-		level: sub.in.Level, columns: sub.in.Columns, frames: sub.in.Frames(), background: sub.in.Background(),
-	}
 }
 
 // frame returns a frame, from 0.
@@ -313,22 +338,48 @@ func (s *Service) frame(r *http.Request, sub *subject, n int, related bool) (til
 	if related {
 		match = relatedMatch(match)
 	}
-	if sub.in.Kind != "" {
-		t := tile.Answer{ETag: `"` + sub.image.File.Revision + "-" + sub.in.Kind + `"`, Body: sub.in.Associated(), Immutable: true}
-		t.NotModified = match != "" && etag.Matches(match, t.ETag)
-		return t, nil
+	f := &sub.image.File
+	if !sub.in.IsTile() {
+		return s.otherFrame(r, sub, n, match)
 	}
-	at := sub.ref().address(n)
+	at := tile.Address{Kind: tile.ByLevel, Z: sub.in.Level, X: n % sub.in.Columns, Y: n / sub.in.Columns, Revision: f.Revision}
 	t, err := sub.image.Tile(r.Context(), &at, match)
 	t.Public = false
 	return t, err
+}
+
+// otherFrame returns a frame that is not a tile.
+func (s *Service) otherFrame(r *http.Request, sub *subject, n int, match string) (t tile.Answer, err error) {
+	tag := fmt.Sprintf(`"%s-dicom-%s-%d"`, sub.image.File.Revision, sub.in.UID, n)
+	current := match != "" && etag.Matches(match, tag)
+	var body []byte
+	err = sub.image.View(r.Context(), func(sl *slide.Slide, lease tile.Lease) (err error) {
+		switch {
+		case current:
+		case sub.in.IsDecoded():
+			body, err = s.decoded(r.Context(), sub.in, sl, lease, n)
+		default:
+			body, err = sub.in.AppendFrameOf(r.Context(), sl, nil, n)
+		}
+		return err
+	})
+	if err != nil {
+		return t, err
+	}
+	if t, err = sub.image.Answer(body); err != nil {
+		return t, err
+	}
+	// The identifiers of files stay the same when their pixels do not.
+	t.ETag, t.NotModified, t.Immutable = tag, current, !sub.in.IsFile()
+	return t, nil
 }
 
 // frameList answers with several frames, a part each. They are sent as they are read.
 func (s *Service) frameList(w http.ResponseWriter, r *http.Request, sub *subject, numbers []int) error {
 	r.Header.Del("If-None-Match") // the answer has no ETag
 	h := w.Header()
-	h.Set("Content-Type", relatedType(typeJPEG))
+	syntax := syntaxOf(sub.in)
+	h.Set("Content-Type", relatedType(syntax.media))
 	h.Set("Cache-Control", "private, no-store")
 	h.Add("Vary", "Accept")
 	if r.Method == http.MethodHead {
@@ -352,7 +403,7 @@ func (s *Service) frameList(w http.ResponseWriter, r *http.Request, sub *subject
 		if i > 0 {
 			buf = append(buf, "\r\n"...)
 		}
-		buf = append(append(buf, jpegPart...), body...)
+		buf = append(append(buf, syntax.part...), body...)
 		t.Release()
 		if i == len(numbers)-1 {
 			buf = append(buf, partEnd...)

@@ -261,7 +261,7 @@ func split(value string) []string {
 }
 
 // isUID reports whether s is an identifier, and so safe as the name of a file.
-func isUID(s string) bool { return dicom.IsUID(s) }
+func isUID(s string) bool { return dicom.IsLooseUID(s) }
 
 // parseSpan parses a date, a time or a range of them, into the first and the last value; "" for
 // an open end.
@@ -342,8 +342,9 @@ func (c *condition) matchesValue(have string) bool {
 		return have != "" && (from == "" || have >= from) && (to == "" || have <= to)
 	case "ui", "number":
 		return slices.Contains(c.values, have)
-	case "name":
-		return wildcard(c.values[0], strings.ToLower(have))
+	case "name": // as a whole, or one of its groups: letters, ideographs and phonetic
+		have = strings.ToLower(have)
+		return wildcard(c.values[0], have) || slices.ContainsFunc(strings.Split(have, "="), func(group string) bool { return wildcard(c.values[0], group) })
 	}
 	return slices.ContainsFunc(c.values, func(v string) bool { return wildcard(v, have) })
 }

@@ -1,7 +1,6 @@
 package dicomweb
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/planes"
@@ -156,8 +156,8 @@ func (s *Service) Rendered(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sub.in.Kind != "" {
-		return s.stored(w, r, sub, g, 0)
+	if sub.in.Level < 0 {
+		return s.framePicture(w, r, sub, g, 0)
 	}
 	if g.width == 0 {
 		g.width, g.height = levelViewport, levelViewport
@@ -180,7 +180,7 @@ func (s *Service) RenderedFrame(w http.ResponseWriter, r *http.Request) error {
 	case n > sub.in.Frames():
 		return errNoFrame
 	}
-	return s.stored(w, r, sub, g, n-1)
+	return s.framePicture(w, r, sub, g, n-1)
 }
 
 // picture returns what a request for a picture is about.
@@ -193,7 +193,7 @@ func (s *Service) picture(w http.ResponseWriter, r *http.Request) (*subject, *re
 	if err != nil {
 		return nil, nil, err
 	}
-	if sub.in.Kind != "" {
+	if sub.in.Private {
 		err = s.showsPatient(w, r, sub)
 	}
 	return sub, &g, err
@@ -244,7 +244,7 @@ func (s *Service) profileOf(ctx context.Context, sub *subject, g *rendering) (p 
 	switch {
 	case g.color == tile.AsStored:
 		return nil, nil
-	case sub.in != nil && sub.in.Kind != "":
+	case sub.in != nil && sub.in.Level < 0:
 		p, err = sub.image.AssociatedProfile(ctx, sub.in.Kind)
 	default:
 		p, err = sub.image.Profile(ctx)
@@ -258,29 +258,23 @@ func (s *Service) profileOf(ctx context.Context, sub *subject, g *rendering) (p 
 	return p, nil
 }
 
-// stored answers with a frame, from 0, that a JPEG stores.
-func (s *Service) stored(w http.ResponseWriter, r *http.Request, sub *subject, g *rendering, n int) error {
+// framePicture answers with a frame, from 0, as a picture.
+func (s *Service) framePicture(w http.ResponseWriter, r *http.Request, sub *subject, g *rendering, n int) error {
 	p, err := s.profileOf(r.Context(), sub, g)
 	if err != nil {
 		return problem(err)
 	}
-	all := r.Clone(r.Context())
-	all.Header = http.Header{}
-	t, err := s.frame(all, sub, n, false)
-	if err != nil {
-		return problem(err)
-	}
-	defer t.Release()
-	data := t.Body
-	if t.Empty && sub.in.Background() != nil {
-		data = sub.in.Background()
-	}
-	data = bytes.Clone(data) // a worker may still read it when the client is gone
-	return s.answer(w, r, sub, g, "-"+strconv.Itoa(n), func(_ *slide.Slide, lease tile.Lease) ([]byte, error) {
-		if g.isStored() {
-			return data, nil
+	return s.answer(w, r, sub, g, "-"+strconv.Itoa(n), func(sl *slide.Slide, lease tile.Lease) ([]byte, error) {
+		if g.isStored() && sub.in.TransferSyntax == dicom.JPEGBaseline && !sub.in.IsDecoded() {
+			return sub.in.AppendFrameOf(r.Context(), sl, nil, n)
 		}
-		b, err := s.o.Renderer.Work(r.Context(), lease, func(ctx context.Context) ([]byte, error) { return s.redraw(ctx, data, g, p) })
+		b, err := s.o.Renderer.Work(r.Context(), lease, func(ctx context.Context) ([]byte, error) {
+			img, err := sub.in.DecodeFrame(ctx, sl, n)
+			if err != nil {
+				return nil, err
+			}
+			return s.redraw(ctx, img, g, p)
+		})
 		return s.embedded(b, g, p), err
 	})
 }
@@ -293,12 +287,8 @@ func (s *Service) embedded(b []byte, g *rendering, p *profile.Profile) []byte {
 	return s.o.Embed(b, p.Bytes)
 }
 
-// redraw decodes a JPEG, cuts and scales it, and encodes it.
-func (s *Service) redraw(ctx context.Context, data []byte, g *rendering, p *profile.Profile) ([]byte, error) {
-	img, err := render.DecodeJPEG(ctx, data)
-	if err != nil {
-		return nil, err
-	}
+// redraw cuts and scales a picture, and encodes it.
+func (s *Service) redraw(ctx context.Context, img *image.RGBA, g *rendering, p *profile.Profile) ([]byte, error) {
 	part, width, height, err := g.fit(img.Rect.Dx(), img.Rect.Dy())
 	if err != nil {
 		return nil, err
@@ -375,7 +365,7 @@ func (s *Service) Thumbnail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sub.in != nil && sub.in.Kind != "" {
+	if sub.in != nil && sub.in.Private {
 		return &httperr.Error{Status: http.StatusNotFound, Detail: "There are no thumbnails of label and macro image."}
 	}
 	g, err := s.rendering(r)
@@ -386,7 +376,7 @@ func (s *Service) Thumbnail(w http.ResponseWriter, r *http.Request) error {
 		g.width, g.height = thumbnailViewport, thumbnailViewport
 	}
 	top := *sub
-	i := slices.IndexFunc(sub.series.instances, func(in *instance) bool { return in.Kind == "" })
+	i := slices.IndexFunc(sub.series.instances, func(in *instance) bool { return in.Level >= 0 })
 	top.in = sub.series.instances[i]
 	return s.answer(w, r, &top, &g, "-thumbnail", func(sl *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return s.level(r.Context(), &top, &g, sl, lease)

@@ -17,11 +17,13 @@ const (
 	maxListed = 50_000
 	// maxOpened limits the slides that a search for instances opens.
 	maxOpened = 200
+	// maxCounted limits the images of which the records are read only to count further results.
+	maxCounted = 10_000
 )
 
 // constants are attributes that are the same for all slides: a search for another value finds nothing.
 var constants = map[dicom.Tag]string{
-	dicom.ModalitiesInStudy: "SM", dicom.Modality: "SM", dicom.SeriesNumber: "1", dicom.SOPClassUID: dicom.WholeSlide,
+	dicom.ModalitiesInStudy: "SM", dicom.Modality: "SM", dicom.SOPClassUID: dicom.WholeSlide,
 }
 
 // SearchStudies, SearchSeries and SearchInstances answer searches, in all studies, or in the one of the
@@ -49,10 +51,11 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request, l level) error 
 	if err != nil {
 		return badRequest(err.Error())
 	}
-	f := &finding{s: s, q: q, r: r, base: s.o.BaseURL(r), nested: r.PathValue("study") != ""}
+	f := &finding{s: s, q: q, r: r, base: s.o.BaseURL(r), nested: r.PathValue("study") != "", seen: map[string]bool{}}
 	if err := f.run(r.Context()); err != nil {
 		return err
 	}
+	f.warnOfMore()
 	if len(f.shown) > 0 {
 		if err := s.o.ListLabels(r.Context(), f.shown); err != nil {
 			return err
@@ -71,11 +74,32 @@ type finding struct {
 	r      *http.Request
 	base   string
 	nested bool // below the study of the path
+	files  bool // only DICOM files can have the results
+	seen   map[string]bool
 	out    []byte
-	// matched counts the results, skipped and surplus ones too; sent those of the answer.
-	matched, sent  int
-	listed, opened int
-	shown          []catalog.Image // whose patient data are in the answer
+	// matched counts the results, skipped and surplus ones too; sent those of the answer, and beyond
+	// those behind them.
+	matched, sent, beyond int
+	listed, opened        int
+	full                  int             // value of listed when the answer was full
+	early                 bool            // the search ended before all was read
+	last                  string          // study of the last result
+	shown                 []catalog.Image // whose patient data are in the answer
+}
+
+// warnOfMore reports results that are not in the answer (PS3.18 section 8.3.4.4).
+func (f *finding) warnOfMore() {
+	if f.beyond == 0 {
+		return
+	}
+	least, limit := "", ""
+	if f.early {
+		least = "at least "
+	}
+	if f.q.capped {
+		limit = fmt.Sprintf(": this server sends %d at once", maxResults)
+	}
+	f.q.warn("There are %s%d additional results that can be requested%s", least, f.beyond, limit)
 }
 
 func (f *finding) body() []byte {
@@ -93,29 +117,29 @@ func (f *finding) run(ctx context.Context) error {
 		}
 	}
 	if f.nested {
-		im, err := f.s.o.Find(f.r)
-		if err != nil {
+		if _, err := f.s.o.Find(f.r); err != nil {
 			return problem(err)
 		}
-		list, err := f.s.o.Catalog.Images.ByIDs(ctx, []string{im.File.ID})
+		members, err := f.s.members(ctx, f.r.PathValue("study"))
 		if err != nil {
 			return err
 		}
-		_, err = f.some(ctx, list)
+		_, err = f.study(ctx, members)
 		return err
 	}
 	if c := f.identified(); c != nil {
-		return f.byUID(ctx, c)
-	}
-	if f.neverMatches() {
-		return nil
+		more, err := f.byUID(ctx, c)
+		if err != nil || !more || c.tag != dicom.SOPInstanceUID || f.matched+f.beyond >= len(c.values) {
+			return err
+		}
+		f.files = true // of which the catalog does not know the instances
 	}
 	return f.all(ctx)
 }
 
 // identified returns the condition with identifiers that leads to the fewest images, or nil.
 func (f *finding) identified() *condition {
-	for _, t := range []dicom.Tag{dicom.SOPInstanceUID, dicom.SeriesInstanceUID, dicom.StudyInstanceUID} {
+	for _, t := range []dicom.Tag{dicom.SeriesInstanceUID, dicom.StudyInstanceUID, dicom.SOPInstanceUID} {
 		if c := f.q.named(t); c != nil {
 			return c
 		}
@@ -123,40 +147,47 @@ func (f *finding) identified() *condition {
 	return nil
 }
 
-// unknown are attributes that no slide has a value of, so that no value matches.
-var unknown = []dicom.Tag{
-	dicom.AccessionNumber, dicom.ReferringPhysicianName, dicom.PatientName, dicom.PatientID, dicom.PatientBirthDate, dicom.PatientSex, dicom.StudyID,
-}
-
-func (f *finding) neverMatches() bool {
-	return slices.ContainsFunc(unknown, func(t dicom.Tag) bool { return f.q.named(t) != nil })
-}
-
-// byUID finds the results among the images of identifiers.
-func (f *finding) byUID(ctx context.Context, c *condition) error {
+// byUID finds the results among the studies of identifiers. It reports whether the search continues.
+func (f *finding) byUID(ctx context.Context, c *condition) (more bool, err error) {
 	for _, uid := range c.values {
-		list, err := f.s.candidates(ctx, uid)
-		if err != nil {
-			return err
+		studies := []string{uid}
+		if c.tag != dicom.StudyInstanceUID {
+			if studies, err = f.studiesOf(ctx, c.tag, uid); err != nil {
+				return false, err
+			}
 		}
-		page, err := f.s.o.Seen(ctx, list)
-		if err != nil {
-			return err
-		}
-		if more, err := f.page(ctx, page); err != nil || !more {
-			return err
+		for _, study := range studies {
+			if f.seen[study] {
+				continue
+			}
+			f.seen[study] = true
+			members, err := f.s.members(ctx, study)
+			if err != nil {
+				return false, err
+			}
+			if more, err := f.study(ctx, members); err != nil || !more {
+				return false, err
+			}
 		}
 	}
-	return nil
+	return true, nil
 }
 
-// some finds the results among images of which the caller may see some.
-func (f *finding) some(ctx context.Context, list []catalog.Image) (more bool, err error) {
-	page, err := f.s.o.Seen(ctx, list)
-	if err != nil {
-		return false, err
+// studiesOf returns the studies that a series or an instance may be in.
+func (f *finding) studiesOf(ctx context.Context, t dicom.Tag, uid string) (studies []string, err error) {
+	var list []catalog.Image
+	if t == dicom.SeriesInstanceUID {
+		list, err = f.s.candidates(ctx, "", uid)
+	} else {
+		list, err = f.s.derived(ctx, uid)
 	}
-	return f.page(ctx, page)
+	for i := range list {
+		study, _ := uidsOf(&list[i])
+		if !slices.Contains(studies, study) {
+			studies = append(studies, study)
+		}
+	}
+	return studies, err
 }
 
 // all finds the results among all images of the caller, page by page.
@@ -171,8 +202,15 @@ func (f *finding) all(ctx context.Context) error {
 		if err != nil || !more || page.Next == "" {
 			return err
 		}
-		if f.listed += max(len(page.Images), 1); f.listed >= maxListed {
+		if f.listed += max(len(page.Images), 1); f.listed >= maxListed && f.beyond == 0 {
+			f.early = true
 			f.q.warn("The search ended after %d slides: narrow it, for example by StudyInstanceUID", f.listed)
+			return nil
+		}
+		if f.beyond == 0 {
+			f.full = f.listed
+		} else if f.listed-f.full >= maxCounted || f.listed >= maxListed {
+			f.early = true
 			return nil
 		}
 		cursor = page.Next
@@ -181,52 +219,105 @@ func (f *finding) all(ctx context.Context) error {
 
 // page adds the results of a page. It reports whether the search continues.
 func (f *finding) page(ctx context.Context, page *Page) (more bool, err error) {
+	if f.files {
+		kept := &Page{}
+		for i := range page.Images {
+			if page.Images[i].DICOM != nil {
+				kept.Images, kept.Labels = append(kept.Images, page.Images[i]), append(kept.Labels, page.Labels[i])
+			}
+		}
+		page = kept
+	}
+	of, err := f.s.membersOf(ctx, page, f.seen)
+	if err != nil {
+		return false, err
+	}
 	for i := range page.Images {
-		more, err := f.image(ctx, &page.Images[i], page.Labels[i])
-		if err != nil || !more {
+		study, _ := uidsOf(&page.Images[i])
+		if f.seen[study] || !isShown(&page.Images[i]) {
+			continue
+		}
+		f.seen[study] = true
+		if more, err := f.study(ctx, of[study]); err != nil || !more {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// image adds the results of an image.
-func (f *finding) image(ctx context.Context, im *catalog.Image, labels bool) (more bool, err error) {
-	if !isShown(im) || f.s.isRefused(im.ID, im.Revision) {
+// study adds the results of a study. It reports whether the search continues.
+func (f *finding) study(ctx context.Context, members []member) (more bool, err error) {
+	if len(members) == 0 {
 		return true, nil
 	}
-	row := &row{im: im, labels: labels, base: f.base}
-	study := row.study()
-	series := row.series()
-	if !f.q.match(studies, study) || !f.q.match(seriesLevel, series) {
+	w := &row{members: members, base: f.base}
+	study := w.study()
+	if !f.q.match(studies, study) {
 		return true, nil
 	}
-	if f.q.level < instances && !f.q.below(f.q.level) {
-		rows := study
-		if f.q.level == seriesLevel {
-			rows = series
-			if !f.nested {
-				rows = merged(study, series)
-			} else {
-				rows.Set(dicom.StudyInstanceUID, dicom.StudyUID(im.ID))
-			}
+	path := f.r.PathValue("series")
+	for _, m := range members {
+		series := w.series(m)
+		if !f.q.match(seriesLevel, series) || path != "" && series.Text(dicom.SeriesInstanceUID) != path {
+			continue
 		}
-		return f.add(rows, im, labels)
+		if f.q.level < instances && !f.q.below(f.q.level) {
+			more, err = f.add(f.merge(study, series), f.about(members, m)...)
+		} else {
+			more, err = f.instances(ctx, w, m, study, series)
+		}
+		if err != nil || !more {
+			return false, err
+		}
+		if f.q.level == studies && f.found(study) {
+			return true, nil // once, whichever of its series match
+		}
 	}
-	return f.instances(ctx, row, study, series)
+	return true, nil
 }
 
-// instances adds the instances of an image, or its study or series if one of its instances matches.
-func (f *finding) instances(ctx context.Context, row *row, study, series dicom.Dataset) (more bool, err error) {
+// found notes and reports whether the study at hand is a result already.
+func (f *finding) found(study dicom.Dataset) bool {
+	return f.last == study.Text(dicom.StudyInstanceUID)
+}
+
+// about returns the images of which a result has patient data.
+func (f *finding) about(members []member, m member) (list []member) {
+	if f.q.level == studies || !f.nested {
+		return members
+	}
+	return []member{m}
+}
+
+// merge returns the attributes of a result at the level of studies or series.
+func (f *finding) merge(study, series dicom.Dataset) dicom.Dataset {
+	switch {
+	case f.q.level == studies:
+		return study
+	case !f.nested:
+		return merged(study, series)
+	}
+	series.Set(dicom.StudyInstanceUID, study.Text(dicom.StudyInstanceUID))
+	return series
+}
+
+// instances adds the instances of a series, or the series or its study if one of its instances
+// matches.
+func (f *finding) instances(ctx context.Context, w *row, m member, study, series dicom.Dataset) (more bool, err error) {
+	if f.sent == f.q.limit && f.q.level == instances && !f.q.below(f.q.level-1) && f.matched >= f.q.offset {
+		f.beyond += m.count() // without opening slides only to count
+		return true, nil
+	}
 	if f.opened++; f.opened > maxOpened {
+		f.early = true
 		f.q.warn("The search ended after %d slides: narrow it, for example by StudyInstanceUID", maxOpened)
 		return false, nil
 	}
-	im, err := f.s.o.Tiles.Image(row.im.ID)
+	im, err := f.s.o.Tiles.Image(m.im.ID)
 	if err != nil || im.File.Store.Elsewhere != "" {
 		return true, nil //nolint:nilerr // not here: other servers describe it
 	}
-	d, err := f.s.seriesOf(ctx, im, row.labels)
+	d, err := f.s.seriesOf(ctx, im, m.labels)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -235,15 +326,13 @@ func (f *finding) instances(ctx context.Context, row *row, study, series dicom.D
 		return true, nil
 	}
 	for _, in := range d.instances {
-		own := row.instance(d, in)
+		own := w.instance(d, in)
 		if !f.q.match(instances, own) {
 			continue
 		}
 		switch {
-		case f.q.level == studies:
-			return f.add(study, row.im, row.labels)
-		case f.q.level == seriesLevel:
-			return f.add(merged(study, series), row.im, row.labels)
+		case f.q.level < instances:
+			return f.add(f.merge(study, series), f.about(w.members, m)...)
 		case !f.nested:
 			own = merged(study, series, own)
 		case f.r.PathValue("series") == "":
@@ -251,30 +340,28 @@ func (f *finding) instances(ctx context.Context, row *row, study, series dicom.D
 		}
 		own.Set(dicom.StudyInstanceUID, d.study)
 		own.Set(dicom.SeriesInstanceUID, d.uid)
-		if more, err := f.add(f.q.included(own, in.Attributes), row.im, row.labels); err != nil || !more {
+		if more, err := f.add(f.q.included(own, in.Attributes), f.about(w.members, m)...); err != nil || !more {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// add adds a result. It reports whether there may be another one.
-func (f *finding) add(d dicom.Dataset, im *catalog.Image, labels bool) (more bool, err error) {
+// add adds a result, which has patient data of some images. It reports whether there may be another
+// one.
+func (f *finding) add(d dicom.Dataset, about ...member) (more bool, err error) {
 	f.matched++
+	f.last = d.Text(dicom.StudyInstanceUID)
 	if f.matched <= f.q.offset {
 		return true, nil
 	}
 	if f.sent == f.q.limit {
-		if f.q.capped {
-			f.q.warn("There are additional results that can be requested: this server sends %d at once", maxResults)
-		} else {
-			f.q.warn("There are additional results that can be requested")
-		}
-		return false, nil
+		f.beyond++
+		return true, nil
 	}
 	text, err := d.MarshalJSON()
 	if err != nil {
-		return false, fmt.Errorf("attributes of image %s: %w", im.ID, err)
+		return false, fmt.Errorf("attributes of image %s: %w", about[0].im.ID, err)
 	}
 	if f.sent == 0 {
 		f.out = append(f.out, '[')
@@ -283,8 +370,10 @@ func (f *finding) add(d dicom.Dataset, im *catalog.Image, labels bool) (more boo
 	}
 	f.out = append(f.out, text...)
 	f.sent++
-	if labels && (len(f.shown) == 0 || f.shown[len(f.shown)-1].ID != im.ID) {
-		f.shown = append(f.shown, *im)
+	for _, m := range about {
+		if m.labels && !slices.ContainsFunc(f.shown[max(0, len(f.shown)-len(about)):], func(im catalog.Image) bool { return im.ID == m.im.ID }) {
+			f.shown = append(f.shown, *m.im)
+		}
 	}
 	return true, nil
 }
@@ -337,74 +426,4 @@ func merged(sets ...dicom.Dataset) (out dicom.Dataset) {
 		}
 	}
 	return out
-}
-
-// isShown reports whether an image is in DICOMweb, as far as the catalog knows.
-func isShown(im *catalog.Image) bool {
-	return im.State == catalog.Available && im.DeletedAt == nil && im.MPPX != nil && im.MPPY != nil && *im.MPPX > 0 && *im.MPPY > 0
-}
-
-// A row is an image in the result of a search, as the caller may see it.
-type row struct {
-	im     *catalog.Image
-	labels bool
-	base   string
-}
-
-// study returns the attributes of the study.
-func (w *row) study() (d dicom.Dataset) {
-	d.Set(dicom.StudyDate)
-	d.Set(dicom.StudyTime)
-	if at, ok := dicom.Scanned(w.im.Properties); ok && w.labels {
-		d.Set(dicom.StudyDate, at.Format("20060102"))
-		d.Set(dicom.StudyTime, at.Format("150405"))
-	}
-	d.Set(dicom.AccessionNumber)
-	d.Set(dicom.ModalitiesInStudy, "SM")
-	d.Set(dicom.ReferringPhysicianName)
-	d.Set(dicom.RetrieveURL, w.base+Prefix+"/studies/"+dicom.StudyUID(w.im.ID))
-	d.Set(dicom.PatientName)
-	d.Set(dicom.PatientID)
-	d.Set(dicom.PatientBirthDate)
-	d.Set(dicom.PatientSex)
-	d.Set(dicom.StudyInstanceUID, dicom.StudyUID(w.im.ID))
-	d.Set(dicom.StudyID)
-	d.Set(dicom.NumberOfStudyRelatedSeries, 1)
-	d.Set(dicom.NumberOfStudyRelatedInstances, w.count())
-	return d
-}
-
-// count returns the number of instances that the caller sees, as far as the catalog knows.
-func (w *row) count() int {
-	n := len(w.im.Levels)
-	if w.labels {
-		for _, kind := range []string{"label", "macro"} {
-			if slices.Contains(w.im.Associated, kind) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// series returns the attributes of the series.
-func (w *row) series() (d dicom.Dataset) {
-	d.Set(dicom.Modality, "SM")
-	d.Set(dicom.SeriesDescription)
-	d.Set(dicom.RetrieveURL, w.base+Prefix+"/studies/"+dicom.StudyUID(w.im.ID)+"/series/"+dicom.SeriesUID(w.im.ID))
-	d.Set(dicom.SeriesInstanceUID, dicom.SeriesUID(w.im.ID))
-	d.Set(dicom.SeriesNumber, 1)
-	d.Set(dicom.NumberOfSeriesRelatedInstances, w.count())
-	return d
-}
-
-// instance returns the attributes of an instance.
-func (w *row) instance(s *series, in *instance) (d dicom.Dataset) {
-	for _, t := range []dicom.Tag{dicom.SOPClassUID, dicom.SOPInstanceUID, dicom.InstanceNumber, dicom.NumberOfFrames, dicom.Rows, dicom.Columns, dicom.BitsAllocated} {
-		if e := in.Attributes.Get(t); e != nil {
-			d = insert(d, *e)
-		}
-	}
-	d.Set(dicom.RetrieveURL, w.base+Prefix+s.path(in))
-	return d
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/dicom"
-	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -83,31 +82,24 @@ func newSeriesCache() *seriesCache {
 // of their text.
 func (s *series) cost() uint32 {
 	n := 4 << 10
-	for _, in := range s.instances {
+	for i, in := range s.instances {
 		n += 5*len(in.json) + len(in.Background()) + len(in.Associated())
-	}
-	if len(s.instances) > 0 {
-		if path := s.instances[0].Attributes.Get(dicom.OpticalPathSequence); path != nil && len(path.Items) > 0 {
-			if icc := path.Items[0].Get(dicom.ICCProfile); icc != nil {
-				n += len(icc.Bytes)
-			}
+		if i == 0 || in.IsFile() { // others share their bytes
+			n += bytesOf(in.Attributes)
 		}
 	}
 	return uint32(min(n, seriesBytes)) //nolint:gosec // within the limit
 }
 
-// A refusal notes that a slide cannot be shown.
-type refusal struct {
-	image, revision string
-	err             error
-}
-
-func (r *refusal) key() string { return r.image }
-
-// isRefused reports whether a slide was found to be one that cannot be shown.
-func (s *Service) isRefused(image, revision string) bool {
-	r := s.refused.find(image)
-	return r != nil && r.revision == revision
+// bytesOf returns the size of the values of bytes.
+func bytesOf(d dicom.Dataset) (n int) {
+	for i := range d {
+		n += len(d[i].Bytes)
+		for _, item := range d[i].Items {
+			n += bytesOf(item)
+		}
+	}
+	return n
 }
 
 // seriesOf returns the series of an image as a caller sees it. If labels is false, it has nothing of
@@ -117,9 +109,6 @@ func (s *Service) seriesOf(ctx context.Context, im *tile.Image, labels bool) (*s
 	if found, ok := s.series.c.GetIfPresent(k); ok {
 		return found, nil
 	}
-	if r := s.refused.find(im.File.ID); r != nil && r.revision == im.File.Revision {
-		return nil, r.err
-	}
 	var d *series
 	err := im.View(ctx, func(sl *slide.Slide, _ tile.Lease) (err error) {
 		d, err = describe(sl, &im.File, labels)
@@ -127,15 +116,9 @@ func (s *Service) seriesOf(ctx context.Context, im *tile.Image, labels bool) (*s
 	})
 	switch {
 	case errors.Is(err, dicom.ErrNoSpacing):
-		err = errNoSpacing
-	case errors.Is(err, dicom.ErrNotBaseline):
-		err = &httperr.Error{Status: http.StatusNotFound, Detail: "This slide is not in DICOMweb: the tiles of its largest level are not baseline JPEGs.", Err: err}
+		return nil, errNoSpacing
 	case err != nil:
 		return nil, problem(err)
-	}
-	if err != nil {
-		s.refused.put(&refusal{im.File.ID, im.File.Revision, err})
-		return nil, err
 	}
 	s.series.c.Set(k, d)
 	s.noteFrames(d)
@@ -152,9 +135,9 @@ func describe(sl *slide.Slide, f *tile.File, labels bool) (*series, error) {
 	for i, in := range d.Instances {
 		e := &instance{Instance: in.Detached(), number: i}
 		base := string(addressMark) + Prefix + out.path(e)
-		e.json, err = in.Attributes.JSON(func(path []dicom.Tag, t dicom.Tag) string {
-			if t == dicom.ICCProfile && len(path) == 1 && path[0] == dicom.OpticalPathSequence {
-				return base + iccPath + string(queryMark)
+		e.json, err = in.Attributes.JSON(func(path string, v *dicom.Element) string {
+			if len(v.Bytes) > maxInline {
+				return base + "/bulkdata/" + path + string(queryMark)
 			}
 			return ""
 		})
@@ -175,8 +158,8 @@ func options(sl *slide.Slide, f *tile.File, labels bool) dicom.Options {
 	return o
 }
 
-// iccPath is the path of the colour profile below that of the instance: sequence, item, attribute.
-const iccPath = "/bulkdata/00480105/1/00282000"
+// maxInline is the length of bytes up to which they are among the attributes.
+const maxInline = 64
 
 // A frameRef says which tiles the frames of a level are.
 type frameRef struct {
@@ -189,10 +172,10 @@ type frameRef struct {
 
 func (f *frameRef) key() string { return f.uid }
 
-// noteFrames makes the levels of a series known to [Frames].
+// noteFrames makes the levels of a series known to [Frames] whose frames are tiles.
 func (s *Service) noteFrames(d *series) {
 	for _, in := range d.instances {
-		if in.Kind == "" {
+		if in.IsTile() {
 			s.frames.put(&frameRef{
 				uid: in.UID, study: d.study, series: d.uid, image: d.file.ID, revision: d.file.Revision,
 				level: in.Level, columns: in.Columns, frames: in.Frames(), background: in.Background(),
@@ -217,10 +200,7 @@ func (s *Service) subject(r *http.Request) (*subject, error) {
 		return nil, problem(err)
 	}
 	sub := &subject{image: im}
-	if sub.labels, err = s.o.Labels(r.Context(), &im.File); err != nil {
-		return nil, err
-	}
-	if sub.series, err = s.seriesOf(r.Context(), im, sub.labels); err != nil {
+	if err := s.complete(r, sub); err != nil {
 		return nil, err
 	}
 	if uid := r.PathValue("instance"); uid != "" {
@@ -229,6 +209,48 @@ func (s *Service) subject(r *http.Request) (*subject, error) {
 		}
 	}
 	return sub, nil
+}
+
+// complete sets what the caller may see of an image.
+func (s *Service) complete(r *http.Request, sub *subject) (err error) {
+	if sub.labels, err = s.o.Labels(r.Context(), &sub.image.File); err != nil {
+		return err
+	}
+	sub.series, err = s.seriesOf(r.Context(), sub.image, sub.labels)
+	return err
+}
+
+// subjects returns what a request is about: one image, or those of a study. A series that is on
+// another server is left out, unless it is the first one.
+func (s *Service) subjects(r *http.Request) ([]*subject, error) {
+	first, err := s.subject(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.PathValue("series") != "" || !first.series.instances[0].IsFile() {
+		return []*subject{first}, nil
+	}
+	members, err := s.members(r.Context(), r.PathValue("study"))
+	if err != nil {
+		return nil, err
+	}
+	list := []*subject{first}
+	for _, m := range members {
+		_, uid := uidsOf(m.im)
+		if m.im.ID == first.image.File.ID || uid == first.series.uid {
+			continue
+		}
+		im, err := s.o.Tiles.Image(m.im.ID)
+		if err != nil || im.File.Store.Elsewhere != "" {
+			continue
+		}
+		sub := &subject{image: im}
+		if err := s.complete(r, sub); err != nil {
+			return nil, err
+		}
+		list = append(list, sub)
+	}
+	return list, nil
 }
 
 // addressed completes the addresses in attributes.

@@ -126,7 +126,7 @@ func (s *station) export() {
 		}
 		s.attributes = append(s.attributes, string(attributes))
 	}
-	if s.frame, err = d.Instances[0].AppendFrame(nil, 1); err != nil {
+	if s.frame, err = d.Instances[0].AppendFrame(s.t.Context(), nil, 1); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -88,6 +88,17 @@ func Pixels(ctx context.Context, s *slide.Slide, z, x, y int, o Options) (*image
 	return newTileRenderer(s, o).tile(ctx, z, x, y)
 }
 
+// LevelPixels returns tile x,y of a stored level, decoded and of full size. The errors are those of
+// [Tile]. The caller must [Discard] it.
+func LevelPixels(ctx context.Context, s *slide.Slide, level, x, y int, o Options) (*image.RGBA, error) {
+	if level < 0 || level >= len(s.Levels) || x < 0 || y < 0 || x >= s.Levels[level].Columns || y >= s.Levels[level].Rows {
+		return nil, slide.ErrNoTile
+	}
+	d := newTileRenderer(s, o)
+	defer d.done(ctx)
+	return d.stored(ctx, level, x, y)
+}
+
 // encode returns a rendered tile as a JPEG, or the error of rendering it.
 func (d *tileRenderer) encode(ctx context.Context, img *image.RGBA, err error) ([]byte, error) {
 	if err != nil {

@@ -347,7 +347,8 @@ func (d *Directory) openSeries(p string) (*Slide, error) {
 	}
 	out.Slide, err = dicom.Open(parts)
 	if err == nil {
-		out.DICOM = &catalog.DICOM{Study: out.Properties["dicom.StudyInstanceUID"], Series: s.uid}
+		n, _ := dicom.CountInstances(out.Slide)
+		out.DICOM = &catalog.DICOM{Study: out.Properties["dicom.StudyInstanceUID"], Series: s.uid, Open: n.Open, Private: n.Private}
 		return out, nil
 	}
 	if isSlideError(err) || errors.Is(err, dicom.ErrTruncated) {

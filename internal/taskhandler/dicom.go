@@ -50,7 +50,7 @@ func (h *Handlers) exportDICOM(ctx context.Context, t *task.Task, a task.Args) (
 		return err
 	})
 	switch {
-	case errors.Is(err, dicom.ErrNoSpacing), errors.Is(err, dicom.ErrNotBaseline):
+	case errors.Is(err, dicom.ErrNoSpacing):
 		return nil, task.Permanent(err)
 	case errors.Is(err, tile.ErrBusy):
 		return nil, task.Later(previewPause)
@@ -60,7 +60,7 @@ func (h *Handlers) exportDICOM(ctx context.Context, t *task.Task, a task.Args) (
 	if _, err := os.Stat(h.Exports); err != nil {
 		return nil, fsx.WithoutPath(fmt.Errorf("the folder for exports: %w", err))
 	}
-	err = d.ExportFrom(ctx, filepath.Join(h.Exports, d.UID), framesOf(ctx, im), func(done, total int) { t.Progress(int64(done), int64(total), "tiles") })
+	err = d.ExportFrom(ctx, filepath.Join(h.Exports, d.UID), h.framesOf(ctx, im), func(done, total int) { t.Progress(int64(done), int64(total), "tiles") })
 	if errors.Is(err, dicom.ErrOther) {
 		return nil, task.Permanent(errors.New("the folder for exports has another file of the same name: remove the folder of this series there"))
 	}
@@ -84,14 +84,16 @@ func (h *Handlers) dicomOptions(ctx context.Context, a task.Args) (dicom.Options
 
 // framesOf returns a function that reads frames of an image as long as it does not change, and
 // waits while the process is busy with requests.
-func framesOf(ctx context.Context, im *tile.Image) func(*dicom.Instance, []byte, int) ([]byte, error) {
+func (h *Handlers) framesOf(ctx context.Context, im *tile.Image) func(*dicom.Instance, []byte, int) ([]byte, error) {
 	return func(in *dicom.Instance, dst []byte, n int) ([]byte, error) {
 		for {
 			var frame []byte
+			work, end := h.Decode.Begin(ctx, 0)
 			err := im.View(ctx, func(s *slide.Slide, _ tile.Lease) (err error) {
-				frame, err = in.AppendFrameOf(s, dst, n)
+				frame, err = in.AppendPieceOf(work, s, dst, n)
 				return err
 			})
+			end()
 			if !errors.Is(err, tile.ErrBusy) {
 				return frame, err
 			}

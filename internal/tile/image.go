@@ -248,6 +248,18 @@ func (a *Answer) hold(s *Server, n int64) {
 	}
 }
 
+// Answer returns an answer with a body that is not a tile, but was read or made in [Image.View]. The
+// error is [ErrBusy] if too much is being sent.
+func (im *Image) Answer(body []byte) (Answer, error) {
+	ans := Answer{Body: body}
+	ans.hold(im.srv, int64(len(body)))
+	if im.srv.sending.Load() > im.srv.o.MaxSending && int64(len(body)) < im.srv.sending.Load() {
+		ans.Release()
+		return Answer{}, im.srv.full()
+	}
+	return ans, nil
+}
+
 // full returns the error for a tile that does not fit into the memory for answers.
 func (s *Server) full() error {
 	if s.o.Full != nil {
