@@ -13,6 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/db"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -188,6 +189,9 @@ func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.S
 		return nil, err
 	}
 	folder, err := filepath.Abs(name)
+	if source.IsURL(name) {
+		folder, err = source.CheckRoot(name) // the prefix of a bucket may be given without the slash at its end
+	}
 	if err != nil {
 		folder = name
 	}

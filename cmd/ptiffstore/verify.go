@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
 type verifyCmd struct {
-	databaseFlags
-	Store string `arg:"" optional:"" help:"Id, label or folder of the store. Default: all."`
+	sourceFlags
+	Store string `arg:"" optional:"" help:"Id, label, folder or URL of the store. Default: all except those in buckets, because reading a bucket may cost money."`
 	Rate  int64  `placeholder:"MB" help:"Maximum read rate, in MB per second; negative for no limit. Default: the store's."`
 	JSON  bool   `help:"Print JSON."`
 	logFlags
@@ -32,7 +34,10 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	v := &verify.Verifier{Catalog: cat, Log: c.logger(std.err)}
+	log := c.logger(std.err)
+	sources := &source.Pool{Bucket: c.settings(log)}
+	defer sources.Close()
+	v := &verify.Verifier{Catalog: cat, Sources: sources, Log: log}
 	read, damaged, failed := 0, 0, error(nil)
 	for i := range list {
 		s := &list[i]
@@ -59,7 +64,8 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 
 func (c *verifyCmd) stores(ctx context.Context, cat *catalog.Catalog) ([]catalog.Store, error) {
 	if c.Store == "" {
-		return cat.Stores.List(ctx)
+		list, err := cat.Stores.List(ctx)
+		return slices.DeleteFunc(list, func(s catalog.Store) bool { return s.Kind == catalog.S3 }), err
 	}
 	s, err := findStore(ctx, cat, c.Store)
 	if err != nil {
