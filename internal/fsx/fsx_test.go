@@ -104,7 +104,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestRenameNew renames files by both methods, and never overwrites another.
+// TestRenameNew renames files and folders by both methods, and never overwrites another.
 func TestRenameNew(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(from *os.File, name string, to *os.File, newName string) error{
@@ -132,6 +132,20 @@ func TestRenameNew(t *testing.T) {
 			}
 			if _, err := os.Lstat(filepath.Join(dir, "a")); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("the old name: %v, want it gone", err)
+			}
+			for _, in := range []string{filepath.Join(dir, "d"), filepath.Join(other, "e")} {
+				if err := os.Mkdir(in, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(in, "f"), in)
+			}
+			for _, used := range []string{"b", "e"} {
+				if err := rename(from, "d", to, used); !errors.Is(err, fs.ErrExist) {
+					t.Errorf("a folder over %s: %v, want %v", used, err, fs.ErrExist)
+				}
+			}
+			if err := rename(from, "d", to, "g"); err != nil || read(t, filepath.Join(other, "g/f")) != filepath.Join(dir, "d") {
+				t.Errorf("a folder: %v", err)
 			}
 		})
 	}

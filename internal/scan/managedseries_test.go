@@ -386,3 +386,131 @@ func TestSecondCopyOfInstance(t *testing.T) {
 		})
 	}
 }
+
+// moveInstances moves files of a series, by their paths below the store's folder, into a folder as an
+// import does.
+func (h *house) moveInstances(from, to string, files ...[]byte) {
+	h.t.Helper()
+	if err := os.MkdirAll(filepath.Join(h.root, to), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	list, err := os.ReadDir(filepath.Join(h.root, from))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, e := range list {
+		at := filepath.Join(h.root, from, e.Name())
+		if b := readAll(h.t, at); slices.ContainsFunc(files, func(f []byte) bool { return bytes.Equal(f, b) }) {
+			h.rename(at, filepath.Join(h.root, to, uidOf(h.t, b)+".dcm"))
+		}
+	}
+}
+
+// TestResumeSeries leaves an import as a crash would, and expects the next scans to complete it.
+func TestResumeSeries(t *testing.T) {
+	t.Parallel()
+	files := dicomtest.Series(t, "1.1", slidetest.Pyramid{})
+	stored := filepath.Dir(storedSeries)
+	staged := func(im *catalog.Image) string { return managed.Staging + im.ID + ".dicom" }
+	// stage moves the image to staging in the catalog as well.
+	stage := func(t *testing.T, h *house, im *catalog.Image, move ...[]byte) {
+		h.moveInstances("incoming/1.1", staged(im), move...)
+		st, err := h.Catalog.Stores.Get(t.Context(), h.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := staged(im) + "/~1.1"
+		id, err := managed.Stat(st, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Catalog.Images.Update(t.Context(), im.ID, func(im *catalog.Image) error {
+			im.Path, im.Identity = at, id
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name   string
+		before int // files that are imported before
+		leave  func(t *testing.T, h *house, im *catalog.Image)
+	}{
+		{"an empty folder in staging", 0, func(t *testing.T, h *house, im *catalog.Image) { h.moveInstances("incoming/1.1", staged(im)) }},
+		{"a file in staging", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			h.moveInstances("incoming/1.1", staged(im), files[1])
+		}},
+		{"all files in staging", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			h.moveInstances("incoming/1.1", staged(im), files...)
+		}},
+		{"copies in staging", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			for i, b := range files {
+				h.arrive("1.1/copy/x.dcm", b)
+				h.moveInstances("incoming/1.1/copy", staged(im), files[i])
+			}
+			if err := os.Remove(filepath.Join(h.in, "1.1/copy")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"part of a copy", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			h.arrive("1.1/copy/x.dcm", files[0])
+			h.moveInstances("incoming/1.1/copy", managed.Staging+im.ID+".part", files[0])
+			if err := os.Remove(filepath.Join(h.in, "1.1/copy")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"recorded in staging", 0, func(t *testing.T, h *house, im *catalog.Image) { stage(t, h, im, files...) }},
+		{"named", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			stage(t, h, im, files...)
+			h.moveInstances(staged(im), stored, files...)
+			if err := os.Remove(filepath.Join(h.root, staged(im))); err != nil {
+				t.Fatal(err)
+			}
+			st, _ := h.Catalog.Stores.Get(t.Context(), h.store)
+			if err := managed.WriteSidecar(st, storedSeries, managed.SidecarOf(im)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"a file has joined", 1, func(t *testing.T, h *house, im *catalog.Image) {
+			stage(t, h, im, files[1:]...)
+			h.moveInstances(staged(im), stored, files[1])
+		}},
+		{"all files have joined", 1, func(t *testing.T, h *house, im *catalog.Image) {
+			stage(t, h, im, files[1:]...)
+			h.moveInstances(staged(im), stored, files...)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, "", "")
+			id := ""
+			if tt.before > 0 {
+				id = h.importedSeries(files[:tt.before]...).ID
+			}
+			h.arriveSeries(files[tt.before:]...)
+			h.scan(Options{})
+			im := h.image("incoming/1.1/~1.1")
+			if id == "" {
+				id = im.ID
+			}
+			tt.leave(t, h, im)
+			for range 3 {
+				h.scan(Options{Import: true})
+				h.later(time.Minute)
+			}
+			now := h.only()
+			if now.ID != id || now.Path != storedSeries || now.State != catalog.Available || len(now.Levels) != len(files) {
+				t.Errorf("%s %s at %q: %s, want %s", now.ID, now.State, now.Path, now.Reason, id)
+			}
+			h.wantFiles(seriesFiles(t, files)...)
+			if left, err := os.ReadDir(filepath.Join(h.root, managed.Staging)); err != nil || len(left) > 0 {
+				t.Errorf("left in staging: %v, %v", left, err)
+			}
+			v, err := (&verify.Verifier{Catalog: h.Catalog}).Image(t.Context(), now.ID, verify.Options{Rate: -1})
+			if err != nil || v.Checked != 1 {
+				t.Errorf("verify: %+v, %v", v, err)
+			}
+		})
+	}
+}

@@ -138,7 +138,10 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 	if err != nil || im == nil {
 		return err
 	}
-	kinds := []string{task.MakePreviews}
+	var kinds []string
+	if im.State == catalog.Available { // others are files that may join a series
+		kinds = append(kinds, task.MakePreviews)
+	}
 	if scan.NeedsLabelRead(im) {
 		kinds = append(kinds, task.ReadBarcode)
 	}
