@@ -9,11 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -120,4 +122,64 @@ func storedTile(t *testing.T, seed uint8) []byte {
 		t.Fatal(err)
 	}
 	return tile
+}
+
+// TestTilesDuringSeriesImport requests tiles of a series while a managed store imports it: nobody
+// notices, whether its slide is open or not.
+func TestTilesDuringSeriesImport(t *testing.T) {
+	t.Parallel()
+	c := catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db"))
+	st, err := managed.AddStore(t.Context(), c, catalog.Store{Mode: catalog.Managed, Root: filepath.Join(t.TempDir(), "archive")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range dicomtest.Series(t, "1.1", slidetest.Pyramid{Seed: 1}) {
+		writeFile(t, filepath.Join(st.Incoming, "1.1", fmt.Sprint(i, ".dcm")), b)
+	}
+	syncer := &scan.Syncer{Catalog: c, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	if _, err := syncer.Sync(t.Context(), st.ID, scan.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	im, err := c.Images.ByPath(t.Context(), st.ID, "incoming/1.1/~1.1")
+	if err != nil || im.State != catalog.Available {
+		t.Fatal(im, err)
+	}
+	tiles := tile.New(tile.Options{
+		Open: (&images{catalog: c}).open, Blank: render.Blank,
+		Render: func(context.Context, tile.RenderRequest) ([]byte, error) { return nil, io.ErrUnexpectedEOF },
+	})
+	defer tiles.Close()
+	follower := &follow.Follower{Catalog: c, Tiles: tiles}
+	if err := follower.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { follower.Run(ctx) })
+	srv := httptest.NewServer(&nethttp.Handler{Tiles: tiles})
+	defer srv.Close()
+	url := srv.URL + "/api/v1/images/" + im.ID + "/tiles/2/1/0?v=" + im.Revision
+	imported := make(chan error, 1)
+	go func() {
+		_, err := syncer.Import(t.Context(), im.ID, nil)
+		imported <- err
+	}()
+	for done := false; !done; {
+		select {
+		case err := <-imported:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true // and one more
+		default:
+		}
+		if got := fetch(t, url, ""); got.status != 200 || !bytes.Equal(got.body, storedTile(t, 1)) {
+			t.Fatalf("status %d, %d bytes", got.status, len(got.body))
+		}
+	}
+	if now, err := c.Images.Get(t.Context(), im.ID); err != nil || now.Path != managed.SeriesPath("1.1") {
+		t.Errorf("%+v, %v", now, err)
+	}
 }
