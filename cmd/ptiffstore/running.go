@@ -197,6 +197,7 @@ func (c *doctorCmd) adopt(m instance.Machine, given []setting) (origin string, d
 		return "", doubt
 	}
 	c.serverFlags = flags
+	adoptCredentials(found[0].Env)
 	if c.Host == "" {
 		c.Host = host
 	}

@@ -262,7 +262,7 @@ func (x *exchange) refused() *failure {
 		if strings.Contains(f.text, "region") && safeRegion(x.region) {
 			f.text += ": " + x.region
 		}
-		f.renew = x.code == "ExpiredToken" || x.code == "InvalidAccessKeyId" || x.code == "InvalidToken"
+		f.renew = x.code == "ExpiredToken" || x.code == "InvalidAccessKeyId" || x.code == "InvalidToken" || x.code == "SignatureDoesNotMatch"
 	}
 	return f
 }

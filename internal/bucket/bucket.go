@@ -64,7 +64,7 @@ func (id Identity) Same(other Identity) bool {
 type Settings struct {
 	Endpoint  string // URL of the server, https://HOST[:PORT] or http://…; "" for AWS
 	Region    string // "" for that of the environment, else us-east-1
-	PathStyle bool   // the bucket is in the path of URLs, not in the name of the host
+	PathStyle bool   // the bucket is in the path of URLs on all servers, also on those that have it in the host's name
 	CAFile    string // PEM file of certificate authorities, in addition to those of the system
 	Profile   string // section of the shared credentials file; "" for that of the environment
 
@@ -139,7 +139,7 @@ func Open(a Address, s Settings) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	lookup := minio.BucketLookupDNS
+	lookup := minio.BucketLookupAuto                    // in the host's name on AWS, and on few others
 	if s.PathStyle || strings.Contains(a.Bucket, ".") { // a certificate for *.HOST does not match a name with dots
 		lookup = minio.BucketLookupPath
 	}

@@ -3,10 +3,16 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -409,5 +415,114 @@ func TestListPages(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// writeFile writes a file of a test.
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A server with a certificate of the hospital's own authority is trusted only with that.
+func TestTLS(t *testing.T) {
+	s := &anyKeys{keys: []string{"a"}}
+	server := httptest.NewTLSServer(s)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	ca := t.TempDir() + "/ca.pem"
+	writeFile(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	for _, tt := range []struct {
+		endpoint, ca string
+		class        error
+		text         string
+	}{
+		{server.URL, ca, nil, ""},
+		{server.URL, "", ErrUnavailable, "certificate"},
+		{strings.Replace(server.URL, "https:", "http:", 1), ca, ErrDenied, "400"},
+		{strings.Replace(newListener(t, s.ServeHTTP), "http:", "https:", 1), ca, ErrUnavailable, "TLS"},
+	} {
+		b := open(t, tt.endpoint, "s3://slides", Settings{CAFile: tt.ca})
+		b.effort.wait = time.Millisecond
+		if err := b.List(t.Context(), "", func(Object) error { return nil }); !errors.Is(err, tt.class) || err != nil && !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s with %q: %v, want %v with %q", tt.endpoint, tt.ca, err, tt.class, tt.text)
+		}
+	}
+	for _, file := range []string{"/none", ca + "2"} {
+		writeFile(t, ca+"2", "no certificate")
+		if _, err := Open(Address{Bucket: "slides"}, Settings{CAFile: file}); err == nil {
+			t.Errorf("%s is accepted", file)
+		}
+	}
+}
+
+// Several folders are listed at once if there are more objects than a page has; the result is
+// the same, also if a folder fails.
+func TestListFolders(t *testing.T) {
+	server := s3test.New(t)
+	proxy := server.Proxy(t)
+	name := server.Bucket(t)
+	var want []string
+	add := func(key string) {
+		path := filepath.Join(server.Dir, name, "s", key)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, path, "")
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, key)
+	}
+	for i := range 1100 {
+		add(fmt.Sprintf("b/%04d", i))
+	}
+	for _, key := range []string{"a", "a.tiff", "a/x/y", "a0", "b.tiff", "c/ü", "c&/d", "z"} {
+		if key == "a" {
+			continue // a file cannot have the name of a folder
+		}
+		add(key)
+	}
+	for i := range 20 {
+		add(fmt.Sprintf("d%02d/x", i))
+	}
+	slices.Sort(want)
+	b := open(t, proxy.URL, "s3://"+name+"/s", Settings{}).Background()
+	b.effort.wait = time.Millisecond
+	if diff := cmp.Diff(want, keys(t, b, "")); diff != "" {
+		t.Error(diff)
+	}
+	if n, folders := proxy.Count("list"), 24; n < folders {
+		t.Errorf("%d requests for %d folders", n, folders)
+	}
+	for _, tt := range []struct {
+		fault s3test.Fault
+		class error
+	}{
+		{s3test.Fault{Kind: "list", After: 5, Times: 3, Status: 503}, nil},
+		{s3test.Fault{Kind: "list", After: 5, Status: 403, Code: "AccessDenied"}, ErrDenied},
+		{s3test.Fault{Kind: "list", After: 1, Times: 1, Status: 501, Code: "NotImplemented"}, nil}, // the folders cannot be listed
+		{s3test.Fault{Kind: "list", After: 1, Times: 1, Change: func(r *http.Response) { // nor are they complete
+			r.Body = io.NopCloser(strings.NewReader("<ListBucketResult><IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>s/b/</Prefix></CommonPrefixes><CommonPrefixes><Prefix>s/d/</Prefix></CommonPrefixes></ListBucketResult>"))
+			r.Header.Del("Content-Length")
+		}}, nil},
+	} {
+		proxy.Set(tt.fault)
+		b.breaker.report(false)
+		var got []string
+		err := b.List(t.Context(), "", func(o Object) error {
+			got = append(got, o.Key)
+			return nil
+		})
+		if !errors.Is(err, tt.class) || !slices.IsSorted(got) || err == nil && !slices.Equal(got, want) {
+			t.Errorf("%+v: %d of %d keys, %v", tt.fault, len(got), len(want), err)
+		}
+	}
+	proxy.Set()
+	stop := errors.New("stop")
+	if err := b.List(t.Context(), "", func(Object) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the caller's error: %v", err)
 	}
 }

@@ -24,7 +24,7 @@ const (
 	idlePerHost = 256
 	maxError    = 64 << 10 // bytes of the body of an error
 	maxDocument = 8 << 20  // bytes of another XML document: a page of 1,000 keys has at most 4 MB
-	maxPages    = 1000     // answers that make up one page
+	maxPages    = 200      // answers that make up one page
 	maxElements = 64 << 10 // tags of a document: each key of a page has at most 30
 )
 
