@@ -56,6 +56,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/loop", "", ""},
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
 	{"internal/catalog", "internal/fsx internal/db internal/loop", "github.com/jackc/pgx/v5 golang.org/x/text"},
+	{"internal/structure", "slide internal/catalog", "github.com/klauspost/compress"},
 	{"test/slidetest", "", ""},
 	{"test/picture", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
@@ -63,7 +64,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/source", "tiff slide internal/fsx internal/bucket internal/slideatlas internal/dicom internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/verify", "internal/fsx internal/catalog internal/source", "golang.org/x/sys"},
 	{"internal/lease", "internal/catalog", ""},
-	{"internal/inspect", "tiff slide internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
+	{"internal/inspect", "tiff slide internal/structure internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/dicom internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
 	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
@@ -81,7 +82,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
-	{"internal/tile", "slide internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/tile", "slide internal/runcache internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/dicom internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
 	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/planes internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/icc internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
@@ -110,7 +111,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"internal/taskhandler", "tiff slide internal/dicom internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/bucket internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/runcache internal/structure internal/bucket internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{

@@ -24,6 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/jpeg2000"
 	"github.com/slideatlas/ptiffstore/internal/profile"
 	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/internal/structure"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -67,6 +68,8 @@ type Inspection struct {
 	// FileName is the name of a series of files; "" for other items.
 	FileName string
 	DICOM    *catalog.DICOM // of a series; nil for other items
+	// Structure is the structure record of a slide in a bucket, without revision; nil for other items.
+	Structure *catalog.Structure
 }
 
 // File opens the item of a source at path, reads its structure and the first and the
@@ -241,6 +244,10 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	}
 	var found Inspection
 	found.conclude(s, err)
+	if remote, ok := f.(interface{ Token() []byte }); ok && found.Kind == Complete && found.Slide != nil {
+		// Without it the slide is opened by reading the object.
+		found.Structure, _ = structure.Of(found.Slide, remote.Token())
+	}
 	return found
 }
 

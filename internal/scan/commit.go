@@ -21,6 +21,7 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	defer p.waiting.Unlock()
 	var list []*catalog.Image
 	var verdicts []inspect.Verdict
+	structures := map[*catalog.Image]*catalog.Structure{}
 	for _, l := range batch {
 		if l.inspection.Kind == inspect.Skipped {
 			p.skip(l)
@@ -36,6 +37,9 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 		}
 		if im != nil {
 			list, verdicts = append(list, im), append(verdicts, v)
+			if l.inspection.Structure != nil && im.State == catalog.Available {
+				structures[im] = l.inspection.Structure
+			}
 		}
 	}
 	if p.o.DryRun {
@@ -47,7 +51,19 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	for i, im := range list {
 		p.remember(im, &verdicts[i])
 	}
+	p.putStructures(ctx, structures)
 	return nil
+}
+
+// putStructures writes the structure records of images, which are a cache: what is not written is made
+// again.
+func (p *scan) putStructures(ctx context.Context, structures map[*catalog.Image]*catalog.Structure) {
+	for im, st := range structures {
+		st.Revision = im.Revision
+		if err := p.c.Structures.Put(ctx, im.ID, st); err != nil && ctx.Err() == nil && !errors.Is(err, catalog.ErrNotFound) {
+			p.s.log().Warn("cannot store the structure of an image; requests for its tiles are slower at first", "image", im.ID, "err", err)
+		}
+	}
 }
 
 // keepAnnotations clears the fields that people edit and that an inspection can't know,

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/internal/structure"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
@@ -18,6 +20,8 @@ import (
 type images struct {
 	catalog *catalog.Catalog
 	sources *source.Pool
+
+	recording atomic.Int64 // slides whose structure is being recorded
 
 	mu     sync.Mutex
 	stores map[string]*catalog.Store // as they were last read
@@ -42,7 +46,12 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 	defer src.Close()
 	ctx, cancel := context.WithTimeout(ctx, indexTime)
 	defer cancel()
-	s, err := src.Slide(ctx, f.Path)
+	s := im.recorded(ctx, src, f)
+	if s == nil {
+		if s, err = src.Slide(ctx, f.Path); err == nil {
+			im.record(f, s)
+		}
+	}
 	if err != nil {
 		return tile.Opened{}, explain(err)
 	}
@@ -52,10 +61,60 @@ func (im *images) open(ctx context.Context, f *tile.File) (tile.Opened, error) {
 	}
 	o := tile.Opened{Slide: s.Slide, Identity: s.Identity, Explain: explain, Close: func() { s.Close() }}
 	if st.Kind == catalog.S3 {
-		o.Current, o.Written = s.Current, s.Written
+		o.Current, o.Written, o.ReadRange = s.Current, s.Written, s.ReadRange
 	}
 	return o, nil
 }
+
+// recorded opens a slide from its structure record, without a request to its source; nil if there is
+// none that can be used.
+func (im *images) recorded(ctx context.Context, src source.Source, f *tile.File) *source.Slide {
+	remote, ok := src.(source.Remote)
+	if !ok || f.Store.Kind != string(catalog.S3) {
+		return nil
+	}
+	r, err := structure.Find(ctx, im.catalog.Structures, f.ID, f.Revision)
+	if err != nil {
+		return nil
+	}
+	s, err := remote.Reopen(f.Path, r.Token, r.Open)
+	if err != nil {
+		return nil
+	}
+	if !s.Identity.Same(f.Identity) {
+		s.Close()
+		return nil
+	}
+	return s
+}
+
+// record stores the structure record of a slide that was opened without one, while its first tiles are read.
+func (im *images) record(f *tile.File, s *source.Slide) {
+	if s.Err != nil || s.ReadRange == nil || !s.Identity.Same(f.Identity) {
+		return
+	}
+	if im.recording.Add(1) > maxRecording {
+		im.recording.Add(-1)
+		return
+	}
+	id, revision := f.ID, f.Revision
+	go func() {
+		defer im.recording.Add(-1)
+		st, err := structure.Of(s.Slide, s.Token)
+		if err != nil {
+			return
+		}
+		st.Revision = revision
+		ctx, cancel := context.WithTimeout(context.Background(), recordTime)
+		defer cancel()
+		_ = im.catalog.Structures.Put(ctx, id, st) // it is a cache
+	}()
+}
+
+const (
+	maxRecording = 4 // structures that are recorded at once; others are when they are opened again
+	recordTime   = 10 * time.Second
+)
 
 // openSet opens a slide of several files.
 func openSet(ctx context.Context, st *catalog.Store, path string) (tile.Opened, error) {

@@ -101,10 +101,14 @@ func (f *openObject) block(number int64) ([]byte, error) {
 
 // read reads from the bucket.
 func (f *openObject) read(p []byte, off int64) error {
+	return f.readRange(context.Background(), p, off)
+}
+
+// readRange reads from the bucket.
+func (f *openObject) readRange(ctx context.Context, p []byte, off int64) error {
 	if f.changed.Load() {
 		return ErrChanged
 	}
-	ctx := context.Background()
 	err := bucketError(ctx, f.bucket.ReadAt(ctx, f.key, f.identity, p, off))
 	if errors.Is(err, ErrChanged) {
 		f.changed.Store(true)

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // maxIdle is how many sources stay open that are not in use.
@@ -188,6 +190,24 @@ func (s *shared) Slide(ctx context.Context, path string) (*Slide, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.use(o), nil
+}
+
+// Reopen opens an object, which is one more use of the source until it is closed.
+func (s *shared) Reopen(path string, token []byte, open func(io.ReaderAt, int64) (*slide.Slide, error)) (*Slide, error) {
+	r, ok := s.Source.(Remote)
+	if !ok {
+		return nil, errors.New("the items of the source are not objects")
+	}
+	o, err := r.Reopen(path, token, open)
+	if err != nil {
+		return nil, err
+	}
+	return s.use(o), nil
+}
+
+// use keeps the source open until the slide is closed.
+func (s *shared) use(o *Slide) *Slide {
 	s.pool.mu.Lock()
 	s.refs++
 	s.pool.mu.Unlock()
@@ -199,7 +219,7 @@ func (s *shared) Slide(ctx context.Context, path string) (*Slide, error) {
 		}
 		return errors.Join(err, s.pool.release(s.pooled))
 	})
-	return o, nil
+	return o
 }
 
 // A sharedFiles is a use of a pooled source whose items are files.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -227,7 +229,7 @@ func (o *objects) Slide(ctx context.Context, path string) (*Slide, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Slide{Identity: f.id, current: f.current, written: f.changed.Load, close: f.Close}
+	s := f.slide()
 	s.Slide, err = slide.Open(f, f.id.Size)
 	if err != nil && f.isDICOM() {
 		err = errDICOM
@@ -241,4 +243,35 @@ func (o *objects) Slide(ctx context.Context, path string) (*Slide, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Reopen opens the object at path as it was when it had that token.
+func (o *objects) Reopen(path string, token []byte, open func(io.ReaderAt, int64) (*slide.Slide, error)) (*Slide, error) {
+	var of bucket.Identity
+	if err := json.Unmarshal(token, &of); err != nil || of.Size < 0 || !o.selects(path) {
+		return nil, errToken
+	}
+	f := &openObject{of: o, bucket: o.bucket, key: path, identity: of, id: identityOf(path, of), blocks: map[int64]*list.Element{}}
+	s := f.slide()
+	var err error
+	if s.Slide, err = open(f, of.Size); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+var errToken = errors.New("the token names no object")
+
+// slide returns the object as a slide that was not opened yet.
+func (f *openObject) slide() *Slide {
+	return &Slide{Identity: f.id, Token: f.Token(), ReadRange: f.readRange, current: f.current, written: f.changed.Load, close: f.Close}
+}
+
+// Token names the object that was opened.
+func (f *openObject) Token() []byte {
+	b, err := json.Marshal(f.identity)
+	if err != nil {
+		panic(err) // texts, a number and a time
+	}
+	return b
 }

@@ -80,6 +80,15 @@ type Files interface {
 	Open(path string) (Object, error)
 }
 
+// A Remote is a [Source] whose items are objects that are read by requests to a server.
+type Remote interface {
+	Source
+	// Reopen opens the object at path as it was when it had that token, without a request. The function
+	// makes the slide; its error is returned. If the object is another one now, reads fail with
+	// [ErrChanged].
+	Reopen(path string, token []byte, open func(r io.ReaderAt, size int64) (*slide.Slide, error)) (*Slide, error)
+}
+
 // A Slide is an open item.
 type Slide struct {
 	// Slide reads the tiles. Its errors may be [ErrUnavailable] and [ErrChanged]. It is nil
@@ -94,6 +103,10 @@ type Slide struct {
 	// DICOM has the attributes of a series; nil for other items.
 	DICOM *catalog.DICOM
 	Files int // that are open; 0 if the item is not in files
+	// ReadRange fills p with the bytes at off of an object, with one request; nil unless the source is
+	// [Remote]. Token is what Reopen takes.
+	ReadRange func(ctx context.Context, p []byte, off int64) error
+	Token     []byte
 
 	close   func() error
 	current func() error

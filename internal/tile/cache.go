@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/runcache"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -23,7 +24,8 @@ type handle struct {
 	slide    *slide.Slide
 	f        *os.File // nil if opened is set
 	fd       int
-	opened   *Opened // of a store that is not a folder, or a set of files
+	opened   *Opened         // of a store that is not a folder, or a set of files
+	remote   *runcache.Slide // of an object of a bucket
 	identity fsx.Identity
 	refs     atomic.Int64
 	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock

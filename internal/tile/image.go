@@ -198,7 +198,7 @@ func (im *Image) send(ans *Answer, t *cachedTile) error {
 // fill reads or renders the tile.
 func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) (err error) {
 	if p.stored {
-		if err := im.read(h, p, ans); !errors.Is(err, slide.ErrMissingTile) {
+		if err := im.read(ctx, h, p, ans); !errors.Is(err, slide.ErrMissingTile) {
 			return err
 		}
 		ans.Release()
@@ -221,7 +221,7 @@ func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) 
 
 // read reads a stored tile, unless it is cached. Its memory is counted before it is allocated:
 // tiles may have tens of megabytes, and reading them may take long.
-func (im *Image) read(h *handle, p *location, ans *Answer) (err error) {
+func (im *Image) read(ctx context.Context, h *handle, p *location, ans *Answer) (err error) {
 	if t := h.cached(p.level, p.x, p.y); t != nil {
 		return im.send(ans, t)
 	}
@@ -232,7 +232,7 @@ func (im *Image) read(h *handle, p *location, ans *Answer) (err error) {
 	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
 		return im.srv.full()
 	}
-	ans.Body, err = h.appendTile((*ans.buf)[:0], p.level, p.x, p.y)
+	ans.Body, err = h.appendTile(ctx, (*ans.buf)[:0], p.level, p.x, p.y)
 	if err == nil {
 		*ans.buf = ans.Body
 		ans.hold(im.srv, int64(cap(ans.Body)))

@@ -27,6 +27,9 @@ type Opened struct {
 	// Explain, if not nil, returns the error of package tile for an error of reading from the
 	// slide: [ErrUnreachable], [ErrChanged] or err itself.
 	Explain func(err error) error
+	// ReadRange, if not nil, fills p with the bytes at off of an object, with one request. Tiles are then
+	// read in runs, see [runcache.Cache], and the slide is read only for what else it has.
+	ReadRange func(ctx context.Context, p []byte, off int64) error
 	// Close, if not nil, is called when no request reads from the slide any more.
 	Close func()
 }
@@ -76,6 +79,9 @@ func (im *Image) openOther(ctx context.Context) (*handle, error) {
 	}
 	if h.isSet() {
 		h.tiles = newTileTable(h.slide)
+		if o.ReadRange != nil {
+			h.readThroughRuns()
+		}
 		return h, nil
 	}
 	h.slide = o.Slide.WithTiles(func(dst []byte, level, col, row int) ([]byte, error) {
@@ -140,7 +146,10 @@ func (h *handle) explain(err error) error {
 }
 
 // appendTile reads a stored tile of a slide that is read like a file.
-func (h *handle) appendTile(dst []byte, level, col, row int) ([]byte, error) {
+func (h *handle) appendTile(ctx context.Context, dst []byte, level, col, row int) ([]byte, error) {
+	if h.remote != nil {
+		return h.appendRemote(ctx, dst, level, col, row)
+	}
 	if h.opened == nil || h.opened.Explain == nil {
 		return h.slide.AppendTile(dst, level, col, row)
 	}
@@ -179,9 +188,10 @@ func (b *breaker) begin() bool {
 
 // end records the result of a request.
 func (b *breaker) end(err error) {
-	if errors.Is(err, ErrUnreachable) {
+	switch {
+	case errors.Is(err, ErrUnreachable):
 		b.failures.Add(1)
-	} else {
+	case !errors.Is(err, context.Canceled): // which says nothing about the server
 		b.failures.Store(0)
 	}
 	b.trying.Store(false)

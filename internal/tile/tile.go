@@ -25,6 +25,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/icc"
 	"github.com/slideatlas/ptiffstore/internal/profile"
+	"github.com/slideatlas/ptiffstore/internal/runcache"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -169,7 +170,9 @@ type Options struct {
 	// MaxCached limits the memory in bytes of cached tiles, 64 MiB if 0; none are cached if it is
 	// negative.
 	MaxCached int64
-	Log       *slog.Logger
+	// Runs caches the tiles of buckets; a small one in memory if it is nil.
+	Runs *runcache.Cache
+	Log  *slog.Logger
 }
 
 // PathCheck is the minimum time between two comparisons of the path of an open slide
@@ -196,6 +199,7 @@ type Server struct {
 	cache      cache
 	tiles      *tileCache
 	readings   readings
+	runs       *runcache.Cache
 	profiles   profile.Cache
 }
 
@@ -216,7 +220,10 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime, tiles: newTileCache(o.MaxCached)}
+	if o.Runs == nil {
+		o.Runs, _ = runcache.New(runcache.Options{MaxBytes: 32 << 20}) // without a folder there is no error
+	}
+	s := &Server{o: o, runs: o.Runs, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime, tiles: newTileCache(o.MaxCached)}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }
@@ -255,6 +262,9 @@ func (s *Server) Delete(id string) {
 	s.dropKeys(&im.File)
 	im.close()
 	im.replaced()
+	if im.File.Store.Kind != "" {
+		s.runs.Forget(id)
+	}
 }
 
 // Len returns the number of images.
@@ -361,18 +371,19 @@ func (s *Server) Subject(im *Image) *File {
 
 // Stats are figures for operators.
 type Stats struct {
-	Images    int   // in the server
-	OpenFiles int   // open now: each slide counts as one, or as its files if it is a set
-	OpenBytes int64 // memory of their tables
-	MaxFiles  int   // limit of OpenFiles
-	MaxBytes  int64 // limit of OpenBytes
-	Opened    int64 // slides opened since the start
-	Evicted   int64 // of those, closed to keep the limits
-	Sending   int64 // bytes of tiles that are being sent
-	Cached    int64 // bytes of cached tiles
-	MaxCached int64 // limit of Cached
-	Hits      int64 // requests for stored tiles that were cached
-	Misses    int64 // requests for stored tiles that had to be read
+	Images    int            // in the server
+	OpenFiles int            // open now: each slide counts as one, or as its files if it is a set
+	OpenBytes int64          // memory of their tables
+	MaxFiles  int            // limit of OpenFiles
+	MaxBytes  int64          // limit of OpenBytes
+	Opened    int64          // slides opened since the start
+	Evicted   int64          // of those, closed to keep the limits
+	Sending   int64          // bytes of tiles that are being sent
+	Cached    int64          // bytes of cached tiles
+	MaxCached int64          // limit of Cached
+	Hits      int64          // requests for stored tiles that were cached
+	Misses    int64          // requests for stored tiles that had to be read
+	Runs      runcache.Stats // of the tiles of buckets
 }
 
 // Stats returns current figures.
@@ -381,6 +392,7 @@ func (s *Server) Stats() Stats {
 	st.Images, st.Sending = s.Len(), s.sending.Load()
 	st.Cached, st.MaxCached = s.tiles.bytes.Load(), max(0, s.tiles.max)
 	st.Hits, st.Misses = s.tiles.hits.Load(), s.tiles.misses.Load()
+	st.Runs = s.runs.Stats()
 	return st
 }
 
