@@ -205,6 +205,8 @@ func (x *exchange) broken(ctx context.Context) *failure {
 	case errors.As(x.err, &op) && op.Op == "dial":
 		f.text = "it accepts no connection"
 		f.detail = op.Err.Error()
+	case errors.Is(x.err, errLong):
+		f.text = errLong.Error()
 	case x.status != 0:
 		f.text = "the answer is not one of an S3 server, or was cut short"
 	default:

@@ -73,6 +73,9 @@ type exchange struct {
 
 type exchangeKey struct{}
 
+// errLong is the end of an answer that is longer than any of a server in order.
+var errLong = errors.New("the answer is too long")
+
 // errStalled is the cause of the end of a request that makes no progress.
 var errStalled = errors.New("no answer in time")
 
@@ -194,7 +197,7 @@ func (x *exchange) check(resp *http.Response) error {
 		return err
 	}
 	if int64(len(b)) > limit || bytes.Count(b, []byte("<")) > maxElements {
-		return errors.New("the answer is too long")
+		return errLong
 	}
 	root := rootElement(b)
 	if root == "Error" { // 200 is sent before the work is done
