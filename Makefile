@@ -124,7 +124,7 @@ ALONE := internal/config internal/deploy internal/etag internal/fsx internal/iii
 # others use on shared data: their effects would be hidden from the detector.
 UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg image/png image/internal/imageutil compress/flate github.com/klauspost/compress/flate \
 	github.com/alecthomas/kong \
-	$(addprefix github.com/slideatlas/ptiffstore/,internal/synth internal/jpeg internal/planes internal/resample internal/icc test/picture),-gcflags=$(p)=-race=false))
+	$(addprefix github.com/slideatlas/ptiffstore/,internal/synth internal/jpeg internal/planes internal/resample internal/icc internal/region test/picture),-gcflags=$(p)=-race=false))
 
 # Many tests wait for servers, processes and databases: others use the processors meanwhile.
 WAITING := -p 3 -parallel 4

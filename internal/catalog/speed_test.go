@@ -23,9 +23,13 @@ func TestListingIsFast(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b"), putStore(t, c, "/c")}
 		fill(t, c, stores, n)
-		for _, q := range []string{"", "slide", "s", "sl", "2015", "2019", "2024", "19-01", "s19", "00", "tiff", "001234_", "no such", "zzz", "x"} {
-			for _, filter := range []catalog.Query{{}, {Store: stores[0]}, {Store: stores[2]}, {State: catalog.Broken}, {Store: stores[1], State: catalog.Broken}, {State: catalog.Missing}} {
-				for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
+		sorts := []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState}
+		for i, q := range []string{"", "slide", "s", "sl", "2015", "2019", "2024", "19-01", "s19", "00", "tiff", "001234_", "no such", "zzz", "x"} {
+			for j, filter := range []catalog.Query{{}, {Store: stores[0]}, {Store: stores[2]}, {State: catalog.Broken}, {Store: stores[1], State: catalog.Broken}, {State: catalog.Missing}} {
+				for k, sort := range sorts {
+					if !long() && k != (i+j)%len(sorts) { // without measuring, each word and filter meets each order in turn
+						continue
+					}
 					query := filter
 					query.Q, query.Sort, query.Labels = q, sort, true
 					timeQuery(t, c, query, times)

@@ -129,6 +129,23 @@ func (p *Picture) Part(r image.Rectangle) *Picture {
 // Row returns the samples of row y, without padding.
 func (q *Plane) Row(y int) []byte { return q.Pix[y*q.Stride:][:q.Width] }
 
+// FillRow sets all samples of a row to v.
+func FillRow(row []byte, v byte) {
+	for i := range row {
+		row[i] = v
+	}
+}
+
+// SplitRow copies the pixels of a row of RGBA, as many as r has samples, into rows of red, green
+// and blue.
+func SplitRow(r, g, b, rgba []byte) {
+	n := len(r)
+	g, b, rgba = g[:n], b[:n], rgba[:4*n]
+	for i := range r {
+		r[i], g[i], b[i] = rgba[4*i], rgba[4*i+1], rgba[4*i+2]
+	}
+}
+
 // memories pools memory for reuse, by the number of bits of its size: tiles are all of one or
 // two sizes, and a tile's worth of fresh zeroed memory costs as much as halving it.
 var memories [26]sync.Pool

@@ -73,11 +73,8 @@ func (d *drawing) exactTile(ctx context.Context, x, y int) (*image.RGBA, error) 
 func copyRGB(dst *planes.Picture, src *image.RGBA, r image.Rectangle, at, tile image.Point) {
 	red, green, blue := &dst.Planes[0], &dst.Planes[1], &dst.Planes[2]
 	for y := r.Min.Y; y < r.Max.Y; y++ {
-		in := src.Pix[src.PixOffset(src.Rect.Min.X+r.Min.X-tile.X, src.Rect.Min.Y+y-tile.Y):][:4*r.Dx()]
+		in := src.Pix[src.PixOffset(src.Rect.Min.X+r.Min.X-tile.X, src.Rect.Min.Y+y-tile.Y):]
 		x := r.Min.X - at.X
-		outR, outG, outB := red.Row(y - at.Y)[x:], green.Row(y - at.Y)[x:], blue.Row(y - at.Y)[x:]
-		for i := range r.Dx() {
-			outR[i], outG[i], outB[i] = in[4*i], in[4*i+1], in[4*i+2]
-		}
+		planes.SplitRow(red.Row(y - at.Y)[x:][:r.Dx()], green.Row(y - at.Y)[x:], blue.Row(y - at.Y)[x:], in)
 	}
 }

@@ -483,11 +483,8 @@ func (d *drawing) converted(ctx context.Context, x, y int, r image.Rectangle) (s
 func asRGB(img *image.RGBA, part image.Rectangle) *planes.Picture {
 	p := planes.New(part.Dx(), part.Dy(), planes.RGB, 1, 1)
 	for y := range p.Height {
-		r, g, b := p.Planes[0].Row(y), p.Planes[1].Row(y), p.Planes[2].Row(y)
-		row := img.Pix[img.PixOffset(img.Rect.Min.X+part.Min.X, img.Rect.Min.Y+part.Min.Y+y):][:4*p.Width]
-		for x := range r {
-			r[x], g[x], b[x] = row[4*x], row[4*x+1], row[4*x+2]
-		}
+		row := img.Pix[img.PixOffset(img.Rect.Min.X+part.Min.X, img.Rect.Min.Y+part.Min.Y+y):]
+		planes.SplitRow(p.Planes[0].Row(y), p.Planes[1].Row(y), p.Planes[2].Row(y), row)
 	}
 	return p
 }
@@ -526,10 +523,7 @@ func paintPart(p *planes.Picture, r image.Rectangle, c color.RGBA) {
 	for i := range p.Planes {
 		q := &p.Planes[i]
 		for y := r.Min.Y / q.V; y < ceilDiv(r.Max.Y, q.V); y++ {
-			row := q.Row(y)[r.Min.X/q.H : ceilDiv(r.Max.X, q.H)]
-			for x := range row {
-				row[x] = values[i]
-			}
+			planes.FillRow(q.Row(y)[r.Min.X/q.H:ceilDiv(r.Max.X, q.H)], values[i])
 		}
 	}
 }
