@@ -231,6 +231,14 @@ type sharedFiles struct {
 // Open opens an item for random reads. It must be closed before the source is.
 func (s *sharedFiles) Open(path string) (Object, error) { return s.files.Open(path) }
 
+// Ahead is how far the clock that sets the times of items is ahead of ours.
+func (s *sharedFiles) Ahead() time.Duration {
+	if c, ok := s.Source.(interface{ Ahead() time.Duration }); ok {
+		return c.Ahead()
+	}
+	return 0
+}
+
 // FileSystem returns the file system of a dump.
 func (s *shared) FileSystem() FileSystem {
 	if d, ok := s.Source.(interface{ FileSystem() FileSystem }); ok {
