@@ -427,7 +427,7 @@ func BenchmarkFrame(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tiles := tile.New(tile.Options{Blank: render.Blank})
+	tiles := tile.New(tile.Options{Blank: render.Blank, Envelope: dicomweb.Envelope()})
 	defer tiles.Close()
 	id := catalog.NewID()
 	tiles.Put(tile.File{ID: id, Store: &tile.Store{ID: "s"}, Path: path, Revision: "r1", Identity: fi})

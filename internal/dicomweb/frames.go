@@ -24,6 +24,9 @@ var boundary = rand.Text()
 
 var partEnd = "\r\n--" + boundary + "--"
 
+// Envelope are the bytes before and after a frame of JPEG baseline in a multipart answer.
+func Envelope() [2]string { return [2]string{baseline.part, partEnd} }
+
 // partHead returns the head of the first part. Other parts begin with a line end.
 func partHead(contentType string) string {
 	return "--" + boundary + "\r\nContent-Type: " + contentType + "\r\n\r\n"
@@ -189,15 +192,39 @@ func (h *Frames) serve(w http.ResponseWriter, r *http.Request, ref *frameRef, n 
 		return false
 	}
 	defer a.Tile.Release()
-	head[authz.PolicyHeader] = []string{a.Policy}
-	if a.Vary != "" {
-		head["Vary"] = append(slices.Clip(head["Vary"]), a.Vary)
+	if a.Policy == anyOrigin[0] {
+		head[authz.PolicyHeader] = anyOrigin
+	} else {
+		head[authz.PolicyHeader] = []string{a.Policy}
 	}
+	addVary(head, a.Vary)
 	status, bytes := writeFrame(w, r, baseline, ref.background, &a.Tile, f, h.Join)
 	if h.Observe != nil {
 		h.Observe(status, bytes, time.Since(began))
 	}
 	return true
+}
+
+// Header values that are shared by all answers instead of being allocated for each.
+var (
+	anyOrigin  = []string{"cross-origin"}
+	emptyFrame = []string{"empty"}
+	varyOpen   = []string{"Accept"}
+	varyCaller = []string{"Authorization, Cookie", "Accept"}
+)
+
+// addVary says that an answer depends on the header Accept, and on others if they are not "".
+func addVary(head http.Header, others string) {
+	switch old := head["Vary"]; {
+	case len(old) == 0 && others == "":
+		head["Vary"] = varyOpen
+	case len(old) == 0 && others == varyCaller[0]:
+		head["Vary"] = varyCaller
+	case others == "":
+		head["Vary"] = append(slices.Clip(old), "Accept")
+	default:
+		head["Vary"] = append(slices.Clip(old), others, "Accept")
+	}
 }
 
 // address returns the address of a frame, from 0, as a tile.
@@ -234,9 +261,8 @@ func writeFrame(w http.ResponseWriter, r *http.Request, s *syntax, background []
 	}
 	head["Etag"] = []string{tag}
 	head["Cache-Control"] = []string{t.CacheControl()}
-	head["Vary"] = append(slices.Clip(head["Vary"]), "Accept")
 	if t.Empty {
-		head["X-Tile"] = []string{"empty"}
+		head["X-Tile"] = emptyFrame
 	}
 	if t.NotModified {
 		w.WriteHeader(http.StatusNotModified)
@@ -259,7 +285,11 @@ func writeFrame(w http.ResponseWriter, r *http.Request, s *syntax, background []
 	if r.Method == http.MethodHead {
 		return http.StatusOK, 0
 	}
-	if f.related {
+	switch whole := t.Enveloped(); {
+	case !f.related:
+	case whole != nil && !t.Empty && s == baseline:
+		body = whole
+	default:
 		buf := frameBuffer.Get().(*[]byte)
 		defer putBuffer(buf)
 		*buf = append(append(append((*buf)[:0], s.part...), body...), partEnd...)
@@ -328,6 +358,7 @@ func (s *Service) Frames(w http.ResponseWriter, r *http.Request) error {
 		return problem(err)
 	}
 	defer t.Release()
+	addVary(w.Header(), "")
 	writeFrame(w, r, syntax, sub.in.Background(), &t, f, nil)
 	return nil
 }

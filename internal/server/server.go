@@ -175,7 +175,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 
 // openStorage opens the data directory, and adds a store for each folder that is not one.
 func (s *Server) openStorage(ctx context.Context) error {
-	if err := s.storage.open(ctx, &s.o, tile.Options{Changed: s.changed, Full: s.port.relieve}); err != nil {
+	t := tile.Options{Changed: s.changed, Full: s.port.relieve}
+	if s.o.Mode == Serve {
+		t.Envelope = dicomweb.Envelope()
+	}
+	if err := s.storage.open(ctx, &s.o, t); err != nil {
 		return err
 	}
 	return s.storage.addFolders(ctx, s.o.Folders)

@@ -15,8 +15,10 @@ import (
 // by SIEVE (Zhang et al., NSDI 2024): a hand goes from the oldest to the newest tile, evicts
 // those that were not used since it last passed, and keeps the others.
 type tileCache struct {
-	max  int64 // bytes; negative for none
-	seen []atomic.Uint32
+	max int64 // bytes; negative for none
+	// envelope are the bytes before and after each tile of a file in memory.
+	envelope [2]string
+	seen     []atomic.Uint32
 
 	hits, misses atomic.Int64
 	bytes        atomic.Int64
@@ -30,6 +32,7 @@ type tileCache struct {
 // A cachedTile is a tile as it is stored, or the reason why it does not exist.
 type cachedTile struct {
 	body  []byte // not to be modified
+	whole []byte // body within its envelope; nil without one
 	etag  string // hash of body, quotes included; "" for tiles of files
 	err   error  // [slide.ErrEmptyTile] or [slide.ErrMissingTile]
 	until int64  // when to ask again, if err is set; of the monotonic clock
@@ -42,18 +45,18 @@ type cachedTile struct {
 // tileOverhead is about what a tile takes beside its bytes: itself and a part of its page.
 const tileOverhead = 320
 
-func (t *cachedTile) cost() int64 { return int64(cap(t.body)) + tileOverhead }
+func (t *cachedTile) cost() int64 { return int64(max(cap(t.body), cap(t.whole))) + tileOverhead }
 
 // seenTiles is how many tiles of files are remembered that were requested once, for each
 // megabyte of the cache.
 const seenTiles = 256
 
-func newTileCache(maxBytes int64) *tileCache {
+func newTileCache(maxBytes int64, envelope [2]string) *tileCache {
 	n := 1024
 	for int64(n) < maxBytes>>20*seenTiles {
 		n *= 2
 	}
-	return &tileCache{max: maxBytes, seen: make([]atomic.Uint32, n)}
+	return &tileCache{max: maxBytes, envelope: envelope, seen: make([]atomic.Uint32, n)}
 }
 
 // A tileTable finds the cached tiles of an open slide.
@@ -146,8 +149,20 @@ func (h *handle) offer(level, col, row int, body []byte) {
 		return
 	}
 	if slot := h.tiles.slot(level, col, row); slot != nil {
-		c.add(slot, &cachedTile{body: append(make([]byte, 0, len(body)), body...)})
+		c.add(slot, c.copyOf(body))
 	}
+}
+
+// copyOf returns a cached tile with a copy of body.
+func (c *tileCache) copyOf(body []byte) *cachedTile {
+	before, after := len(c.envelope[0]), len(c.envelope[1])
+	whole := make([]byte, 0, before+len(body)+after)
+	whole = append(append(append(whole, c.envelope[0]...), body...), c.envelope[1]...)
+	t := &cachedTile{body: whole[before : before+len(body) : before+len(body)]}
+	if before+after > 0 {
+		t.whole = whole
+	}
+	return t
 }
 
 // again reports whether a tile was requested before, and remembers that it is now.

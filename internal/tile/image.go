@@ -33,10 +33,15 @@ type Answer struct {
 	NotModified bool   // the client has the tile already
 	Immutable   bool   // the request names the revision, so that the answer never changes
 	Public      bool   // shared caches may store it
+	whole       []byte // Body within its envelope; nil if it is not in memory
 	buf         *[]byte
 	held        int64 // bytes counted as being sent
 	srv         *Server
 }
+
+// Enveloped returns the body between the bytes of [Options].Envelope, not to be modified; nil if it
+// is not in memory like that.
+func (a *Answer) Enveloped() []byte { return a.whole }
 
 // CacheSeconds is how long caches may use an answer to a request without a revision, as
 // the slide can be replaced.
@@ -191,7 +196,7 @@ func (im *Image) send(ans *Answer, t *cachedTile) error {
 		ans.Release()
 		return im.srv.full()
 	}
-	ans.Body = t.body
+	ans.Body, ans.whole = t.body, t.whole
 	return nil
 }
 

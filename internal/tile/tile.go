@@ -172,7 +172,10 @@ type Options struct {
 	MaxCached int64
 	// Runs caches the tiles of buckets; a small one in memory if it is nil.
 	Runs *runcache.Cache
-	Log  *slog.Logger
+	// Envelope are the bytes before and after a tile in answers with several parts. Cached tiles
+	// of files are kept with them: see [Answer.Enveloped].
+	Envelope [2]string
+	Log      *slog.Logger
 }
 
 // PathCheck is the minimum time between two comparisons of the path of an open slide
@@ -223,7 +226,7 @@ func New(o Options) *Server {
 	if o.Runs == nil {
 		o.Runs, _ = runcache.New(runcache.Options{MaxBytes: 32 << 20}) // without a folder there is no error
 	}
-	s := &Server{o: o, runs: o.Runs, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime, tiles: newTileCache(o.MaxCached)}
+	s := &Server{o: o, runs: o.Runs, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime, tiles: newTileCache(o.MaxCached, o.Envelope)}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }
