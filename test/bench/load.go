@@ -23,8 +23,8 @@ type server struct {
 	image string // id of the slide, if this is the program: each server has its own
 	pids  []int  // of its processes, to measure their processor time
 	stop  func()
-	// authorization, if not empty, is sent with each request.
-	authorization string
+	// authorization and accept, if not empty, are sent with each request.
+	authorization, accept string
 }
 
 // A round is the result of one round of load.
@@ -41,7 +41,7 @@ func load(ctx context.Context, s *server, duration time.Duration, conns int, pin
 	if err := os.WriteFile(script, []byte(lua), 0o644); err != nil {
 		return round{}, err
 	}
-	return wrk(ctx, s, duration, conns, pin, script, s.paths, s.authorization)
+	return wrk(ctx, s, duration, conns, pin, script, s.paths, s.authorization, s.accept)
 }
 
 // wrk requests from s for that duration what a script says.
@@ -71,6 +71,7 @@ const lua = `
 local paths = {}
 init = function(args)
   if args[2] and args[2] ~= "" then wrk.headers["Authorization"] = args[2] end
+  if args[3] and args[3] ~= "" then wrk.headers["Accept"] = args[3] end
   for line in io.lines(args[1]) do paths[#paths + 1] = wrk.format("GET", wrk.path:gsub("/$", "") .. line) end
   math.randomseed(7)
 end
