@@ -82,16 +82,20 @@ func (v *Viewer) check(publicURL string) error {
 	return nil
 }
 
-// viewerLinks returns the links of an image. It has none if DICOMweb does not show the image as far
-// as the catalog knows: its size of a pixel is unknown, or it keeps the identifiers of DICOM files.
+// viewerLinks returns the links of an image. It has none if DICOMweb does not show the image: its size
+// of a pixel is unknown. A series of DICOM files keeps its identifiers.
 func (a *API) viewerLinks(im *catalog.Image) []viewerLink {
 	links := []viewerLink{}
-	if im.State != catalog.Available || im.MPPX == nil || im.Format == "dicom" {
+	study, series := dicom.StudyUID(im.ID), dicom.SeriesUID(im.ID)
+	if im.DICOM != nil {
+		study, series = im.DICOM.Study, im.DICOM.Series
+	}
+	if im.State != catalog.Available || im.MPPX == nil || study == "" || series == "" {
 		return links
 	}
 	server := strings.TrimSuffix(a.PublicURL, "/")
 	values := strings.NewReplacer(
-		"{study}", dicom.ImageUID(im.ID, "study"), "{series}", dicom.ImageUID(im.ID, "series"), "{image}", url.QueryEscape(im.ID),
+		"{study}", url.QueryEscape(study), "{series}", url.QueryEscape(series), "{image}", url.QueryEscape(im.ID),
 		"{server}", url.QueryEscape(server), "{dicomweb}", url.QueryEscape(server+dicomweb.Prefix),
 	)
 	for _, v := range a.Viewers {

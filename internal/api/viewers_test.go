@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
@@ -43,7 +44,7 @@ func TestParseViewers(t *testing.T) {
 	}
 }
 
-// TestViewerLinks checks the links of a slide, which a slide without the size of a pixel lacks.
+// TestViewerLinks checks the links of a slide and of a series of DICOM files, which a slide without the size of a pixel lacks.
 func TestViewerLinks(t *testing.T) {
 	st := newSite(t)
 	st.api.PublicURL = "https://slides.example.org/"
@@ -56,6 +57,18 @@ func TestViewerLinks(t *testing.T) {
 	links, _ := st.object("GET", "/api/v1/images/"+id, "", 200)["viewers"].([]any)
 	if len(links) != 1 || links[0].(map[string]any)["url"] != want || links[0].(map[string]any)["name"] != "Slim" {
 		t.Errorf("%v, want %s", links, want)
+	}
+	im, err := st.api.Catalog.Images.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im.ID, im.Path, im.Format, im.DICOM = catalog.NewID(), catalog.SeriesPath("", "1.2.4"), "dicom", &catalog.DICOM{Study: "1.2.3", Series: "1.2.4"}
+	if err := st.api.Catalog.Images.Put(t.Context(), []*catalog.Image{im}); err != nil {
+		t.Fatal(err)
+	}
+	links, _ = st.object("GET", "/api/v1/images/"+im.ID, "", 200)["viewers"].([]any)
+	if want := "https://slim.example.org/studies/1.2.3/series/1.2.4?"; len(links) != 1 || !strings.HasPrefix(links[0].(map[string]any)["url"].(string), want) {
+		t.Errorf("a series of DICOM files: %v, want %s", links, want)
 	}
 	plain := st.generic(synth.Generic{Width: 300, Height: 300})
 	if links, _ := st.object("GET", "/api/v1/images/"+plain, "", 200)["viewers"].([]any); len(links) != 0 {
