@@ -7,6 +7,7 @@ import { t } from "../strings";
 import { notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace, type Child } from "../ui/dom";
+import { icon } from "../ui/icons";
 import { stateBadge, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "./magnification";
 import { readableProperties, type Property } from "./properties";
@@ -44,7 +45,8 @@ function slideRows(image: SlideImage): Row[] {
 
 // otherPrograms has links to other viewers, and downloads for other programs.
 function otherPrograms(image: SlideImage): HTMLElement {
-  const file = (name: string, query = ""): HTMLElement => h("a", { class: "button plain small", href: `/api/v1/images/${encodeURIComponent(image.id)}/dicom${query}` }, name);
+  const file = (name: string, means: string, query = ""): HTMLElement =>
+    h("li", null, h("a", { href: `/api/v1/images/${encodeURIComponent(image.id)}/dicom${query}` }, icon("arriving", 18), h("span", null, h("strong", null, name), h("span", { class: "quiet" }, means))));
   const viewers = (image.viewers ?? []).filter(({ url }) => /^(https?:\/\/|\/(?!\/))/.test(url));
   return h(
     "section",
@@ -52,7 +54,13 @@ function otherPrograms(image: SlideImage): HTMLElement {
     h("h2", null, t.details.otherPrograms),
     viewers.length ? h("p", { class: "links" }, ...viewers.map(({ name, url }) => h("a", { class: "button plain small", href: url, target: "_blank", rel: "noopener noreferrer", title: t.details.newTab }, t.details.openIn(name)))) : null,
     h("h3", null, t.details.dicom),
-    h("p", { class: "links" }, file(t.details.dicomPlain), isLabelled(image) ? file(t.details.dicomLabels, "?labels=true") : null, file(t.details.dicomDeidentified, "?deidentify=true")),
+    h(
+      "ul",
+      { class: "downloads" },
+      file(t.details.dicomPlain, t.details.dicomPlainMeans),
+      isLabelled(image) ? file(t.details.dicomLabels, t.details.dicomLabelsMeans, "?labels=true") : null,
+      file(t.details.dicomDeidentified, t.details.dicomDeidentifiedMeans, "?deidentify=true"),
+    ),
   );
 }
 
