@@ -40,6 +40,7 @@ export class SlideView {
   private open = new Set<Listener>();
   private loaded = new Set<Listener>();
   private lastUpdate = 0;
+  private unseenTimer = 0;
   private destroyed = false;
   private wanted: View | "fit" = "fit";
   private smallest = 0; // scale to which users can zoom out; 0: a part of the scale that fits
@@ -167,6 +168,7 @@ export class SlideView {
     this.destroyed = true;
     setBusy(this, false);
     this.fetcher.close();
+    clearTimeout(this.unseenTimer);
     this.viewer.destroy();
   }
 
@@ -316,7 +318,7 @@ export class SlideView {
       this.lastUpdate = (event as unknown as { currenttime: number }).currenttime;
     });
     viewer.addHandler("update-viewport", () => {
-      this.fetcher.dropUnseen(this.lastUpdate - unseenTimeout);
+      this.dropUnseen();
       emit(this.frame);
     });
     viewer.addHandler("animation-start", () => {
@@ -363,6 +365,13 @@ export class SlideView {
     emit(this.open);
     emit(this.loaded);
     emit(this.settle);
+  }
+
+  // dropUnseen cancels tiles that have left the view. After the last frame of a movement a timer does.
+  private dropUnseen(): void {
+    this.fetcher.dropUnseen(this.lastUpdate - unseenTimeout);
+    clearTimeout(this.unseenTimer);
+    this.unseenTimer = window.setTimeout(() => this.fetcher.dropUnseen(this.lastUpdate), unseenTimeout);
   }
 
   // markMoving records that the view may start to move. OpenSeadragon's next frame shows whether it does.
