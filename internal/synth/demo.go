@@ -17,16 +17,16 @@ var demo = []struct {
 	{"S26-01417_A1_HE.tiff", Philips{
 		Seed: 3, Width: 61_200, Height: 45_900, Big: true, Sparse: true, Label: true, Macro: true,
 		Barcode: "S26-01417;A1;HE", Acquired: time.Date(2026, 3, 12, 9, 41, 7, 0, time.UTC),
-	}, 4},
+	}, 5},
 	{"S26-01422_B2_HE.tiff", Philips{
 		Seed: 11, Width: 17_400, Height: 13_100, Sparse: true, Label: true, Macro: true, AssociatedIn: InXML,
 		Barcode: "S26-01422;B2;HE", MPPX: 0.5, MPPY: 0.5, Maker: "3D Histech", Model: "P250", Serial: "P250-0412",
 		Acquired: time.Date(2026, 3, 12, 10, 2, 55, 0, time.UTC),
-	}, 2},
+	}, 3},
 	{"S26-01430_A1_HE.tiff", Philips{
 		Seed: 5, Width: 12_600, Height: 9_800, Sparse: true, Macro: true, Barcode: "S26-01430;A1;HE",
 		Acquired: time.Date(2026, 3, 13, 8, 15, 30, 0, time.UTC),
-	}, 1},
+	}, 2},
 }
 
 // Demo writes three slides into a folder, which it creates if necessary: one of a slide
@@ -35,7 +35,7 @@ var demo = []struct {
 // share that is done, from 0 to 1.
 func Demo(dir string, progress func(share float64)) error { return writeDemo(dir, false, progress) }
 
-// SmallDemo is Demo with smaller slides, except for the last one: their pixels take most of the time.
+// SmallDemo is Demo with smaller slides: their pixels take most of the time.
 // For tests.
 func SmallDemo(dir string) error { return writeDemo(dir, true, func(float64) {}) }
 

@@ -1,4 +1,4 @@
-// Command demoslides writes the slides of "ptiffstore demo" into a folder, most of them smaller: the
+// Command demoslides writes the slides of "ptiffstore demo" into a folder, smaller: the
 // browser tests need their levels, not their size.
 //
 //	go run ./scripts/demoslides FOLDER
