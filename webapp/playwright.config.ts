@@ -13,23 +13,20 @@ if (!process.env.PTIFFSTORE_E2E_DATA) {
   process.env.PTIFFSTORE_E2E_REMOVE = process.env.PTIFFSTORE_E2E_DATA;
 }
 
-// Specs that change stores, slides, tasks or users run in the order in which they
-// are written, against a server of their own. All others only read, and share one.
-const writing = /\/(access|stores|tasks|upload)\.spec\.ts$/;
-
 // Chromium without windows takes a third less processor time than Chromium that hides them.
 const shell = "/usr/lib/chromium/chromium-headless-shell";
 
-export default defineConfig<object, { ownServer: boolean }>({
+export default defineConfig({
   testDir: "e2e",
-  workers: 2,
+  fullyParallel: true,
+  workers: 3, // two processors: tests also wait for timers and the server
   reporter: [["list"], ["./test/playwright-reporter.ts"]],
   outputDir: "test-results",
   globalSetup: "./e2e/setup.ts",
   timeout: 120_000,
   expect: { timeout: 30_000 },
   use: {
-    viewport: { width: 1440, height: 900 },
+    viewport: { width: 1280, height: 800 },
     colorScheme: "light",
     // Slides jump: each frame of a movement is rendered without a graphics card. Tests of movements
     // turn this off.
@@ -41,11 +38,8 @@ export default defineConfig<object, { ownServer: boolean }>({
     launchOptions: {
       executablePath: process.env.CHROMIUM ?? (existsSync(shell) ? shell : "/usr/bin/chromium"),
       args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--renderer-process-limit=1"], // no process in reserve for the next page
+        "--renderer-process-limit=1", // no process in reserve for the next page
+        "--enable-unsafe-swiftshader"], // WebGL for dicom-microscopy-viewer
     },
   },
-  projects: [
-    { name: "writing", testMatch: writing, use: { ownServer: true } },
-    { name: "reading", testMatch: "**/*.spec.ts", testIgnore: writing, fullyParallel: true },
-  ],
 });

@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "@playwright/test";
 
-import { expect, idle, openSlide, pixelForPixel, test as base } from "./fixtures";
+import { expect, idle, openSlide, pixelForPixel, slidesOf, test as base } from "./fixtures";
 import { startServer } from "./server";
 
-const test = base.extend<object, { server: string }>({
-  server: [async ({}, use) => {
+const test = base.extend({
+  server: async ({}, use) => {
     const data = mkdtempSync(join(tmpdir(), "colors-"));
     const made = spawnSync("go", ["run", "./scripts/demoslides", "--profile", join(data, "slides")], { cwd: fileURLToPath(new URL("../..", import.meta.url)), stdio: "inherit" });
     test.skip(made.status !== 0, "needs Go to write a slide with a profile");
@@ -21,8 +21,11 @@ const test = base.extend<object, { server: string }>({
     await use(server.address);
     await server.stop();
     rmSync(data, { recursive: true, force: true });
-  }, { scope: "worker", timeout: 120_000 }],
+  },
+  slides: async ({ server }, use) => use(await slidesOf(server)),
 });
+
+test.use({ viewport: { width: 900, height: 700 } });
 
 const side = 384; // of the compared square in the middle of the stage, where no tool covers the slide
 

@@ -212,7 +212,7 @@ test("includes measurements in the snapshot", async ({ page, slides }) => {
   expect(yellow).toBeGreaterThan(30);
 });
 
-for (const { device, viewport, colorScheme } of screens.filter(({ device }) => device !== "4K")) {
+for (const { device, viewport, colorScheme } of screens) {
   test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page, slides }) => {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(viewport);

@@ -18,6 +18,8 @@ interface Box {
   height: number;
 }
 
+test.use({ viewport: { width: 900, height: 700 } }); // room for a tile
+
 // stageBox hides the overlay, and returns the size of the stage.
 async function stageBox(page: Page): Promise<Box> {
   await page.locator(".overlay").evaluate((overlay: HTMLElement) => { overlay.hidden = true; });
@@ -30,14 +32,14 @@ async function goTo(page: Page, fragment: string): Promise<void> {
   await idle(page);
 }
 
-// compare compares a tile, rotated by quarters, with a region of a screenshot (PNG in
-// base64).
-async function compare(page: Page, shot: string, url: string, part: Box, at: { x: number; y: number }, quarters: number): Promise<Difference> {
-  return page.evaluate(async ({ shot, url, part, at, quarters }) => {
+// compare compares a tile, rotated by quarters, with a screenshot (PNG in base64) at several places,
+// and returns the smallest difference.
+async function compare(page: Page, shot: string, url: string, part: Box, places: { x: number; y: number }[], quarters: number): Promise<Difference> {
+  return page.evaluate(async ({ shot, url, part, places, quarters }) => {
     const pixels = (source: ImageBitmap, x: number, y: number, width: number, height: number, quarters: number): Uint8ClampedArray => {
       const across = quarters % 2 === 1;
       const canvas = new OffscreenCanvas(across ? height : width, across ? width : height);
-      const context = canvas.getContext("2d")!;
+      const context = canvas.getContext("2d", { willReadFrequently: true })!;
       context.imageSmoothingEnabled = false;
       context.translate(canvas.width / 2, canvas.height / 2);
       context.rotate((quarters * Math.PI) / 2);
@@ -48,16 +50,19 @@ async function compare(page: Page, shot: string, url: string, part: Box, at: { x
     const tile = await createImageBitmap(await (await fetch(url)).blob());
     const want = pixels(tile, part.x, part.y, part.width, part.height, quarters);
     const across = quarters % 2 === 1;
-    const got = pixels(screen, at.x, at.y, across ? part.height : part.width, across ? part.width : part.height, 0);
-    let largest = 0;
-    let sum = 0;
-    for (let i = 0; i < want.length; i++) {
-      const d = Math.abs(want[i]! - got[i]!);
-      largest = Math.max(largest, d);
-      sum += d;
-    }
-    return { largest, mean: sum / want.length };
-  }, { shot, url, part, at, quarters });
+    const differences = places.map((at) => {
+      const got = pixels(screen, at.x, at.y, across ? part.height : part.width, across ? part.width : part.height, 0);
+      let largest = 0;
+      let sum = 0;
+      for (let i = 0; i < want.length; i++) {
+        const d = Math.abs(want[i]! - got[i]!);
+        largest = Math.max(largest, d);
+        sum += d;
+      }
+      return { largest, mean: sum / want.length };
+    });
+    return differences.sort((a, b) => a.mean - b.mean)[0]!;
+  }, { shot, url, part, places, quarters });
 }
 
 // contrast is the standard deviation of a tile's brightness. A tile of glass has almost
@@ -67,7 +72,7 @@ function contrast(page: Page, url: string): Promise<number> {
     const response = await fetch(url);
     if (!response.ok) return 0;
     const bitmap = await createImageBitmap(await response.blob());
-    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true })!;
     context.drawImage(bitmap, 0, 0);
     const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
     let sum = 0;
@@ -110,18 +115,14 @@ for (const k of [0, 1, 3]) {
     const part = { x: (w - side) / 2, y: (h - side) / 2, width: side, height: side };
     const left = stage.x + stage.width / 2 - side / 2;
     const top = stage.y + stage.height / 2 - side / 2;
+    const clip = { x: Math.floor(left), y: Math.floor(top), width: side + 1, height: side + 1 };
+    const places = [...new Set([0, Math.ceil(left) - clip.x])].flatMap((dx) => [...new Set([0, Math.ceil(top) - clip.y])].map((dy) => ({ x: dx, y: dy })));
     for (const quarters of [0, 1, 2, 3]) {
       await goTo(page, `x=${centre.x}&y=${centre.y}&${pixelForPixel(image, k)}&r=${quarters * 90}`);
-      const shot = (await page.screenshot()).toString("base64");
-      let best: Difference = { largest: 255, mean: 255 };
-      for (const dx of new Set([Math.floor(left), Math.ceil(left)])) {
-        for (const dy of new Set([Math.floor(top), Math.ceil(top)])) {
-          const found = await compare(page, shot, tileURL(image.tile_url, z, x, y), part, { x: dx, y: dy }, quarters);
-          if (found.mean < best.mean) best = found;
-        }
-      }
-      expect(best.mean, `rotated by ${quarters * 90}°`).toBeLessThan(0.3);
-      expect(best.largest, `rotated by ${quarters * 90}°`).toBeLessThanOrEqual(3);
+      const shot = (await page.screenshot({ clip })).toString("base64");
+      const found = await compare(page, shot, tileURL(image.tile_url, z, x, y), part, places, quarters);
+      expect(found.mean, `rotated by ${quarters * 90}°`).toBeLessThan(0.3);
+      expect(found.largest, `rotated by ${quarters * 90}°`).toBeLessThanOrEqual(3);
     }
   });
 }
