@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -76,7 +77,9 @@ func (b *Bucket) do(ctx context.Context, k kind, f func(ctx context.Context, x *
 		}
 		if fail.renew && !renewed {
 			renewed = true
-			b.creds.Expire()
+			if b.renewal.due() {
+				b.creds.Expire()
+			}
 		} else if !fail.again || n >= b.effort.attempts {
 			return err
 		}
@@ -88,6 +91,26 @@ func (b *Bucket) do(ctx context.Context, k kind, f func(ctx context.Context, x *
 			return err
 		}
 	}
+}
+
+// renewEvery is how often credentials are fetched again at most because a server refuses them:
+// those of many requests are the same.
+const renewEvery = 10 * time.Second
+
+// A renewal says when credentials may be fetched again. The zero value is ready.
+type renewal struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (r *renewal) due() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.last.IsZero() && time.Since(r.last) < renewEvery {
+		return false
+	}
+	r.last = time.Now()
+	return true
 }
 
 // sleep reports whether the time passed before ctx ended.
@@ -263,6 +286,9 @@ func (x *exchange) refused() *failure {
 		}
 		if strings.Contains(f.text, "region") && safeRegion(x.region) {
 			f.text += ": " + x.region
+		}
+		if x.status == http.StatusForbidden && x.code == "" { // an answer to HEAD
+			f.text = denials["AccessDenied"]
 		}
 		f.renew = x.code == "ExpiredToken" || x.code == "InvalidAccessKeyId" || x.code == "InvalidToken" || x.code == "SignatureDoesNotMatch"
 	}

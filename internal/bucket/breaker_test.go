@@ -75,6 +75,20 @@ func TestLimit(t *testing.T) {
 	})
 }
 
+// Credentials are not fetched for each request that is refused.
+func TestRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r renewal
+		if !r.due() || r.due() {
+			t.Error("not once")
+		}
+		time.Sleep(renewEvery)
+		if !r.due() || r.due() {
+			t.Error("not once more")
+		}
+	})
+}
+
 func TestBackoff(t *testing.T) {
 	for n := 1; n < 64; n++ {
 		for _, e := range []effort{tileEffort, backgroundEffort} {

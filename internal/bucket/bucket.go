@@ -96,6 +96,7 @@ type connection struct {
 	core       *minio.Core
 	creds      *credentials.Credentials
 	transport  *transport
+	renewal    renewal
 	breaker    *breaker
 	background *limit
 	figures    *Figures

@@ -31,7 +31,7 @@ const (
 func (b *Bucket) Probe(ctx context.Context) (Probe, error) {
 	var p Probe
 	var o Object
-	err := b.do(ctx, kindList, func(ctx context.Context, x *exchange) error {
+	err := b.patient().do(ctx, kindList, func(ctx context.Context, x *exchange) error {
 		began := time.Now()
 		first := page{bucket: b, prefix: b.address.Prefix, objects: make([]Object, 0, probeKeys)}
 		err := first.read(ctx, x)
