@@ -149,6 +149,7 @@ var notRun = []struct{ page, has, why string }{
 	{"docs/monitoring.md", "--otlp-endpoint", "does not end"},
 	{"docs/several-hosts.md", "", "for several hosts; see TestHosts"},
 	{"docs/stores-and-sync.md", "mongodb://reader@db", "needs a MongoDB server; see TestStoreAddImages"},
+	{"docs/object-storage.md", "", "needs an S3 server; see TestServeBucket and TestStoreAddBucket"},
 	{"docs/slideatlas.md", "", "needs a site of SlideAtlas; see TestSlideAtlasGuide"},
 	{"docs/stores-and-sync.md", "ptiffstore serve /slides", "does not end"},
 	{"docs/stores-and-sync.md", "--schedule 15m", "the store exists already"},
