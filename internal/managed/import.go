@@ -64,10 +64,18 @@ func (s *Store) Import(ctx context.Context, image string, progress func(done, to
 }
 
 // importable reports whether an image can be imported. Files that are no slide may be further
-// ones of a series.
+// ones of a series. A series that another process inspected while it was gathered may seem to be
+// arriving: it is inspected again when it is stored.
 func importable(im *catalog.Image) bool {
-	joins := catalog.IsSeries(im.Path) && (im.State == catalog.Broken || im.State == catalog.Unsupported)
-	return im.State == catalog.Available || joins
+	switch im.State {
+	case catalog.Available:
+		return true
+	case catalog.Broken, catalog.Unsupported:
+		return catalog.IsSeries(im.Path)
+	case catalog.Arriving:
+		return catalog.IsSeries(im.Path) && strings.HasPrefix(im.Path, Staging)
+	}
+	return false
 }
 
 // An importer is one import in progress.
@@ -130,7 +138,7 @@ func (m *importer) run(ctx context.Context) (Imported, error) {
 // mayBegin returns [ErrNotReady] for files that are no slide, unless they may join one.
 func (m *importer) mayBegin(ctx context.Context) error {
 	_, uid, ok := catalog.SplitSeries(m.im.Path)
-	if !ok || m.im.State == catalog.Available {
+	if !ok || m.im.State == catalog.Available || m.im.State == catalog.Arriving {
 		return nil
 	}
 	first, err := m.c.Images.ByPath(ctx, m.s.ID, SeriesPath(uid))

@@ -113,8 +113,8 @@ func completeInventory(ctx context.Context, st *catalog.Store, im *catalog.Image
 	defer d.Close()
 	list := slices.Clone(side.Instances)
 	for _, m := range files {
-		if slices.ContainsFunc(list, func(i Instance) bool { return i.UID == m.UID }) {
-			continue
+		if m.UID == "" || slices.ContainsFunc(list, func(i Instance) bool { return i.UID == m.UID }) {
+			continue // without an identifier, its header is damaged
 		}
 		digest, err := hashMember(ctx, d, m)
 		if err != nil {

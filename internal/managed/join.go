@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -14,6 +15,9 @@ import (
 
 // errOtherInstance is why files of a series are in quarantine that the store has differently.
 var errOtherInstance = errors.New("the store has another file of the same instance of this series (SOPInstanceUID), which is kept")
+
+// errIncompleteSeries is why files are in quarantine that cannot replace those of a lost slide.
+var errIncompleteSeries = errors.New("the files of the slide of this series are missing from the store, and these ones are no slide by themselves: send the whole series")
 
 // join adds the files of the image to the stored slide of the same series, first:
 //
@@ -69,7 +73,9 @@ func (m *importer) compare(ctx context.Context, first *catalog.Image, was *set) 
 		known = side.Instances
 	}
 	for i, f := range m.src.files {
-		j := slices.IndexFunc(was.files, func(w member) bool { return w.uid == f.uid })
+		j := slices.IndexFunc(was.files, func(w member) bool {
+			return w.uid == f.uid || w.uid == "" && w.name == instanceName(f.uid) // its header is damaged
+		})
 		if j < 0 {
 			p.adds = append(p.adds, i)
 			continue
@@ -106,6 +112,9 @@ func sameInstance(a, b member) (bool, error) {
 
 // unchanged reports whether a file of the slide has the recorded digest.
 func unchanged(ctx context.Context, f member, known []Instance) (bool, error) {
+	if f.uid == "" {
+		return false, nil
+	}
 	i := slices.IndexFunc(known, func(k Instance) bool { return k.UID == f.uid })
 	if i < 0 {
 		return true, nil
@@ -183,7 +192,14 @@ func (m *importer) moveInto(was *set, adds []int) ([]Instance, error) {
 	var added []Instance
 	instances := m.src.instances()
 	for _, i := range adds {
-		if err := m.src.entry(i).MoveTo(source.Entry{Dir: was.dir, Name: instanceName(m.src.files[i].uid)}); err != nil {
+		to := source.Entry{Dir: was.dir, Name: instanceName(m.src.files[i].uid)}
+		err := m.src.entry(i).MoveTo(to)
+		if errors.Is(err, fs.ErrExist) { // a file whose header is damaged: it is not one of the series
+			if err = m.discardEntry(was.image, to, i); err == nil {
+				err = m.src.entry(i).MoveTo(to)
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
 		added = append(added, instances[i])
@@ -193,24 +209,30 @@ func (m *importer) moveInto(was *set, adds []int) ([]Instance, error) {
 
 // discard moves a damaged file of a slide to the trash.
 func (m *importer) discard(first *catalog.Image, was *set, j int) error {
-	to, err := EntryOf(m.s.Store, m.s.inTrash(fmt.Sprintf("%s.damaged-%d", first.ID, j)))
+	return m.discardEntry(first.ID, was.entry(j), j)
+}
+
+func (m *importer) discardEntry(image string, from source.Entry, n int) error {
+	to, err := EntryOf(m.s.Store, m.s.inTrash(fmt.Sprintf("%s.damaged-%d", image, n)))
 	if err != nil {
-		return imageError(first.ID, "trash", err)
+		return imageError(image, "trash", err)
 	}
 	defer to.Close()
-	if err := was.entry(j).MoveTo(to); err != nil {
-		return imageError(first.ID, "moving a damaged file to the trash", err)
+	if err := from.MoveTo(to); err != nil {
+		return imageError(image, "moving a damaged file to the trash", err)
 	}
-	return imageError(first.ID, "trash", source.SyncDirectories(to, source.Entry{Dir: was.dir}))
+	return imageError(image, "trash", source.SyncDirectories(to, from))
 }
 
 // replaceSeries makes the files those of an image whose own are lost.
 func (m *importer) replaceSeries(ctx context.Context, first *catalog.Image) (Imported, error) {
 	if m.im.State != catalog.Available {
-		return Imported{}, fmt.Errorf("%w: it is %s", ErrNotReady, m.im.State)
+		return Imported{Image: m.im.ID, Digest: m.digest}, m.reject(ctx, errIncompleteSeries)
 	}
-	if err := m.s.removeEmpty(container(first.Path)); err != nil {
-		return Imported{}, imageError(first.ID, "slides", err)
+	if at := container(first.Path); m.s.exists(at) && m.s.removeEmpty(at) != nil { // all of its files are damaged
+		if err := m.s.renameFolder(at, m.s.inTrash(first.ID+".damaged")); err != nil {
+			return Imported{}, imageError(first.ID, "moving a damaged series to the trash", err)
+		}
 	}
 	return Imported{Image: first.ID, Digest: m.digest, Duplicate: true}, m.place(ctx, first.Path, first)
 }

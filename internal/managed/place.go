@@ -29,7 +29,7 @@ func (m *importer) settle(ctx context.Context) (Imported, error) {
 		if _, err := Stat(m.s.Store, at); !fsx.IsGone(err) {
 			return done, m.recordUnknown(ctx, at)
 		}
-		if m.im.State != catalog.Available {
+		if m.im.State != catalog.Available && m.im.State != catalog.Arriving {
 			return done, fmt.Errorf("%w: it is %s", ErrNotReady, m.im.State)
 		}
 		return done, m.place(ctx, at, m.im)

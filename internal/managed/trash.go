@@ -147,7 +147,7 @@ func (s *Store) EmptyTrash(ctx context.Context, c *catalog.Catalog) (removed int
 		suffix := path.Ext(name)
 		rest = strings.TrimSuffix(rest, suffix)
 		remove := s.removeFile
-		if suffix == seriesSuffix {
+		if fi, err := os.Lstat(s.File(Trash + name)); err == nil && fi.IsDir() {
 			remove = s.removeFolder
 		}
 		if err := remove(Trash + name); err != nil {

@@ -241,7 +241,7 @@ func (p managedScan) dispatch(ctx context.Context, at string, e mirror.Entry) {
 	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
 	switch {
 	case e.Deleted || !arrived && !begun:
-	case e.State == catalog.Available:
+	case e.State == catalog.Available, e.State == catalog.Arriving && begun && catalog.IsSeries(at):
 		p.startImport(ctx, e.Image, begun)
 	case (e.State == catalog.Broken || e.State == catalog.Unsupported) && (arrived || catalog.IsSeries(at)) && e.ID.CTime != 0: // without a ctime it could not be read
 		if p.joins(at) {

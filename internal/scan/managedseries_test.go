@@ -321,6 +321,12 @@ func TestDamagedSeries(t *testing.T) {
 				h.removeFile(p)
 			}
 		}, catalog.Missing},
+		{"a header overwritten", func(t *testing.T, h *house, paths []string) { h.overwrite(paths[1]) }, catalog.Broken},
+		{"all headers overwritten", func(t *testing.T, h *house, paths []string) {
+			for _, p := range paths {
+				h.overwrite(p)
+			}
+		}, catalog.Missing},
 		{"a file replaced", func(t *testing.T, h *house, paths []string) {
 			h.removeFile(paths[1])
 			if err := os.WriteFile(filepath.Join(h.root, paths[1]), changedInstance(files[1]), 0o644); err != nil {
@@ -334,7 +340,7 @@ func TestDamagedSeries(t *testing.T) {
 			h := newHouse(t, "", "")
 			im := h.importedSeries(files...)
 			tt.damage(t, h, seriesFiles(t, files))
-			for _, o := range []Options{{Confirm: true}, {Resync: true}} {
+			for _, o := range []Options{{Confirm: true}, {Resync: true, Confirm: true}} {
 				h.scan(o)
 				if now := h.image(storedSeries); now.State != tt.want {
 					t.Errorf("%s: %s, want %s", now.State, now.Reason, tt.want)
@@ -356,6 +362,17 @@ func TestDamagedSeries(t *testing.T) {
 func (h *house) removeFile(p string) {
 	h.t.Helper()
 	if err := os.Remove(filepath.Join(h.root, p)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// overwrite overwrites the header of a file.
+func (h *house) overwrite(p string) {
+	h.t.Helper()
+	at := filepath.Join(h.root, p)
+	b := readAll(h.t, at)
+	copy(b, make([]byte, 400))
+	if err := errors.Join(os.Remove(at), os.WriteFile(at, b, 0o644)); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -456,6 +473,12 @@ func TestResumeSeries(t *testing.T) {
 			h.arrive("1.1/copy/x.dcm", files[0])
 			h.moveInstances("incoming/1.1/copy", managed.Staging+im.ID+".part", files[0])
 			if err := os.Remove(filepath.Join(h.in, "1.1/copy")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"arriving in staging", 0, func(t *testing.T, h *house, im *catalog.Image) {
+			stage(t, h, im, files...)
+			if _, err := h.Catalog.Images.Update(t.Context(), im.ID, func(im *catalog.Image) error { im.State = catalog.Arriving; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}},
