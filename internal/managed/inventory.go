@@ -24,7 +24,7 @@ func CheckSeries(ctx context.Context, st *catalog.Store, at string) (reason stri
 	if err != nil || len(side.Instances) == 0 {
 		return "", nil //nolint:nilerr // nothing is known about the files
 	}
-	d, files, err := stored(st, at)
+	d, files, err := membersOf(st, at)
 	if err != nil {
 		return "", err
 	}
@@ -47,8 +47,8 @@ func CheckSeries(ctx context.Context, st *catalog.Store, at string) (reason stri
 	return "", nil
 }
 
-// stored returns the files of a stored series, and the open store, which the caller closes.
-func stored(st *catalog.Store, at string) (*source.Directory, []source.Member, error) {
+// membersOf returns the files of a series, and the open store, which the caller closes.
+func membersOf(st *catalog.Store, at string) (*source.Directory, []source.Member, error) {
 	d, err := source.OpenStore(st, at)
 	if err != nil {
 		return nil, nil, err
@@ -85,7 +85,7 @@ func SeriesDigest(st *catalog.Store, at string) string {
 	if err != nil || len(side.Instances) == 0 {
 		return ""
 	}
-	d, files, err := stored(st, at)
+	d, files, err := membersOf(st, at)
 	if err != nil {
 		return ""
 	}
@@ -106,7 +106,7 @@ func SeriesDigest(st *catalog.Store, at string) string {
 // completeInventory adds the files to the sidecar of a stored series that it does not name,
 // after reading them.
 func completeInventory(ctx context.Context, st *catalog.Store, im *catalog.Image, side *Sidecar) error {
-	d, files, err := stored(st, im.Path)
+	d, files, err := membersOf(st, im.Path)
 	if err != nil {
 		return nil //nolint:nilerr // it is missing
 	}

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // Uploads is the folder in a store's incoming folder that holds incomplete uploads and the
@@ -31,6 +33,9 @@ const (
 // in the store. No further bytes of such a file arrive, however incomplete it is. Records
 // are on disk, so that it does not matter which process received the file.
 func Uploaded(s *catalog.Store, file string, id fsx.Identity) bool {
+	if catalog.IsSeries(file) {
+		return uploadedSeries(s, file)
+	}
 	name, ok := strings.CutPrefix(file, Incoming)
 	if !ok || path.Base(name) != name {
 		return false
@@ -62,6 +67,16 @@ func Uploaded(s *catalog.Store, file string, id fsx.Identity) bool {
 		}
 	}
 	return false
+}
+
+// uploadedSeries reports whether all files of a series are completed uploads.
+func uploadedSeries(s *catalog.Store, at string) bool {
+	d, files, err := membersOf(s, at)
+	if err != nil {
+		return false
+	}
+	d.Close()
+	return !slices.ContainsFunc(files, func(m source.Member) bool { return !Uploaded(s, m.Path, m.Identity) })
 }
 
 // An uploadedFile is the part of an upload's record that identifies its file.

@@ -67,8 +67,8 @@ func (f *folder) seriesOf(r *record) string {
 		return ""
 	}
 	defer file.Close()
-	d, err := dicom.Read(file, r.Length)
-	if err != nil || !d.IsSlide() || !strings.HasSuffix(strings.ToLower(r.Name), ".dcm") {
+	d, _ := dicom.Read(file, r.Length) // the beginning of an incomplete file
+	if d == nil || !d.IsSlide() || !strings.HasSuffix(strings.ToLower(r.Name), ".dcm") {
 		return ""
 	}
 	if uid := d.Data.Text(dicom.SeriesInstanceUID); catalog.IsUID(uid) {

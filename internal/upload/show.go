@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -120,8 +121,8 @@ func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (Vi
 	if r.State != received {
 		return v, nil
 	}
-	im, err := p.image(ctx, r)
-	if err == nil && r.Kind == inspect.Unsupported && scan.Converts(st) {
+	im, err := p.image(ctx, st, r)
+	if err == nil && r.Kind == inspect.Unsupported && r.Series == "" && scan.Converts(st) {
 		im, err = p.conversion(ctx, r, im, &v)
 	}
 	if err != nil || im == nil {
@@ -130,13 +131,24 @@ func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (Vi
 	v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason)}
 	v.Image.Filed = im.State == catalog.Available && !managed.AwaitsImport(st, im)
 	if r.Series != "" {
-		if v.Image.Filed { // an instance that is no slide by itself, such as a label, may be one of a slide
-			v.Verdict, v.Reason = known("slide"), nil
-		}
+		v.judgeInstance(st, im, r)
 		return v, nil
 	}
 	v.Image.Known = v.Image.Filed && v.Conversion == nil && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
 	return v, nil
+}
+
+// judgeInstance sets the verdict on a DICOM file. An instance that is no slide by itself, such as a
+// label, may be one of a slide, and waits until the store has compared it.
+func (v *View) judgeInstance(st *catalog.Store, im *catalog.Image, r *record) {
+	switch {
+	case v.Image.Filed:
+		v.Verdict, v.Reason = known("slide"), nil
+	case r.Kind == inspect.Unsupported && im.State == catalog.Quarantined:
+		v.Verdict, v.Reason = known("unsupported"), known(im.Reason)
+	case r.Kind == inspect.Unsupported && managed.AwaitsImport(st, im):
+		v.Image.State, v.Image.Reason = string(catalog.Arriving), nil
+	}
 }
 
 func (p *views) view(r *record) View {
@@ -156,6 +168,7 @@ func (p *views) view(r *record) View {
 	case r.Kind == inspect.Damaged:
 		v.Verdict = known("broken")
 		v.Reason = known(r.Reason)
+	case r.Kind == inspect.Unsupported && r.Series != "": // until it has joined a slide, or is in quarantine
 	case r.Kind == inspect.Unsupported:
 		v.Verdict = known("unsupported")
 		v.Reason = known(r.Reason)
@@ -187,7 +200,7 @@ func (p *views) conversion(ctx context.Context, r *record, im *catalog.Image, v 
 // image returns the image of a received file, nil before it has one. It is found by
 // name, size and mtime, which stay when the file is moved, or else by digest: a
 // duplicate has the image that the store already had.
-func (p *views) image(ctx context.Context, r *record) (*catalog.Image, error) {
+func (p *views) image(ctx context.Context, st *catalog.Store, r *record) (*catalog.Image, error) {
 	list, err := p.catalog.Images.ByFileName(ctx, r.Store, r.As)
 	if err != nil {
 		return nil, err
@@ -202,7 +215,7 @@ func (p *views) image(ctx context.Context, r *record) (*catalog.Image, error) {
 		}
 	}
 	if r.Series != "" {
-		return p.slideOf(ctx, r)
+		return p.slideOf(ctx, st, r)
 	}
 	im, err := p.catalog.Images.ByDigest(ctx, r.Store, r.Digest)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && im.DeletedAt != nil {
@@ -211,17 +224,18 @@ func (p *views) image(ctx context.Context, r *record) (*catalog.Image, error) {
 	return im, err
 }
 
-// slideOf returns the image of the DICOM series of a received file: the stored slide, or the one
-// that arrives; nil before it has one.
-func (p *views) slideOf(ctx context.Context, r *record) (*catalog.Image, error) {
-	for _, at := range []string{managed.SeriesPath(r.Series), catalog.SeriesPath(managed.Incoming, r.Series)} {
-		im, err := p.catalog.Images.ByPath(ctx, r.Store, at)
-		if err == nil && im.DeletedAt != nil || errors.Is(err, catalog.ErrNotFound) {
-			continue
-		}
-		return im, err
+// slideOf returns the image of the DICOM series of a received file: the one that arrives, while
+// the file is in the incoming folder, and then the stored slide; nil if there is none.
+func (p *views) slideOf(ctx context.Context, st *catalog.Store, r *record) (*catalog.Image, error) {
+	at := managed.SeriesPath(r.Series)
+	if _, err := os.Lstat(st.File(managed.Incoming + r.As)); err == nil {
+		at = catalog.SeriesPath(managed.Incoming, r.Series)
 	}
-	return nil, nil
+	im, err := p.catalog.Images.ByPath(ctx, r.Store, at)
+	if err == nil && im.DeletedAt != nil || errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	return im, err
 }
 
 func known[T comparable](v T) *T {
