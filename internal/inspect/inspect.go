@@ -270,7 +270,7 @@ func (f *Inspection) conclude(s *slide.Slide, err error) {
 		f.Slide, f.Profile = s, colorProfile(s)
 	case errors.As(err, &unsupported):
 		f.Kind, f.Reason = Unsupported, plain(err)
-	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, dicom.ErrTruncated):
+	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, dicom.ErrTruncated), errors.Is(err, dicom.ErrNotDICOM):
 		f.Kind, f.Reason = Damaged, plain(err)
 	default:
 		failed := ReadError(err)

@@ -89,13 +89,21 @@ func TestSeriesArrives(t *testing.T) {
 
 func TestSeriesGivenUp(t *testing.T) {
 	t.Parallel()
-	st, files := settledSeries(t)
-	st.write("x/0.dcm", files[0][:len(files[0])-50])
-	st.scan(Options{})
-	st.want(map[string]catalog.State{"x/~1.1": catalog.Arriving})
-	st.later(DefaultSettle)
-	st.scan(Options{})
-	st.want(map[string]catalog.State{"x/~1.1": catalog.Broken})
+	for name, cut := range map[string]func(b []byte) []byte{
+		"incomplete":     func(b []byte) []byte { return b[:len(b)-50] },
+		"reserved space": func(b []byte) []byte { return make([]byte, len(b)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st, files := settledSeries(t)
+			st.write("x/0.dcm", cut(files[0]))
+			st.scan(Options{})
+			st.want(map[string]catalog.State{"x/~1.1": catalog.Arriving})
+			st.later(DefaultSettle)
+			st.scan(Options{})
+			st.want(map[string]catalog.State{"x/~1.1": catalog.Broken})
+		})
+	}
 }
 
 // TestSeriesChanges changes the files of a series and scans.

@@ -351,7 +351,7 @@ func (d *Directory) openSeries(p string) (*Slide, error) {
 		out.DICOM = &catalog.DICOM{Study: out.Properties["dicom.StudyInstanceUID"], Series: s.uid, Open: n.Open, Private: n.Private}
 		return out, nil
 	}
-	if isSlideError(err) || errors.Is(err, dicom.ErrTruncated) {
+	if isSlideError(err) || errors.Is(err, dicom.ErrTruncated) || errors.Is(err, dicom.ErrNotDICOM) {
 		out.Slide, out.Err = nil, err
 		return out, nil
 	}
