@@ -285,8 +285,8 @@ func (s *Slide) readPiece(p *pieces, sp *splicer, i int, off int64, n int) ([]by
 		p.Layout.reverse(b)
 		return b, checkStart(p.Layout.Codec, b, off, tag)
 	}
-	b := make([]byte, sp.room()+n)
-	if err := s.readAt(b[sp.room():], off, tag); err != nil {
+	b := make([]byte, sp.reserve()+n)
+	if err := s.readAt(b[sp.reserve():], off, tag); err != nil {
 		return nil, err
 	}
 	var h header

@@ -153,8 +153,8 @@ func (l *layer) append(dst []byte, col, row int) (longer []byte, off int64, err 
 	base := len(dst)
 	b := dst
 	if l.splicer != nil {
-		n := l.room() + int(min(l.Tiles.TileBytes(col, row), maxTileBytes))
-		b = slices.Grow(dst, n)[:base+l.room()]
+		n := l.reserve() + int(min(l.Tiles.TileBytes(col, row), maxTileBytes))
+		b = slices.Grow(dst, n)[:base+l.reserve()]
 	}
 	if b, off, err = l.Tiles.AppendTile(b, col, row); err != nil {
 		return dst, off, err
@@ -184,7 +184,7 @@ func (s *Slide) layerTileBytes(level, col, row int) int64 {
 	l := &s.layers[level]
 	n := l.Tiles.TileBytes(col, row)
 	if n > 0 && l.splicer != nil {
-		n += int64(l.room())
+		n += int64(l.reserve())
 	}
 	return n
 }

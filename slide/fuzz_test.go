@@ -57,7 +57,7 @@ func FuzzSplice(f *testing.F) {
 			return
 		}
 		var h, again header
-		b, bad := sp.finish(append(make([]byte, sp.room()), tile...), 0, &h)
+		b, bad := sp.finish(append(make([]byte, sp.reserve()), tile...), 0, &h)
 		if bad != nil {
 			return
 		}

@@ -251,12 +251,12 @@ func (p *Plain) count(i, row int) uint64 {
 // splice returns a complete JPEG of the n bytes at off.
 func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 	const most = 1 << 20 // bytes of a header, which may contain a colour profile
-	b := make([]byte, p.splicer.room()+int(min(n, most)))
-	if err := p.s.readAt(b[p.splicer.room():], off, p.tag); err != nil {
+	b := make([]byte, p.splicer.reserve()+int(min(n, most)))
+	if err := p.s.readAt(b[p.splicer.reserve():], off, p.tag); err != nil {
 		return nil, 0, err
 	}
 	var h header
-	bad := parseHeader(b[p.splicer.room():], &h)
+	bad := parseHeader(b[p.splicer.reserve():], &h)
 	if bad == nil {
 		if missing := h.needed &^ (h.defined | p.splicer.shared); missing != 0 {
 			bad = badJPEG(0, "its decoding tables are missing: neither it nor tag 347 contains them (set %03x)", uint(missing))
@@ -266,7 +266,7 @@ func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 		return nil, 0, asTIFF(bad, off, p.tag)
 	}
 	if h.app1 {
-		b = b[:p.splicer.room()+len(dropApp1(b[p.splicer.room():], &h))]
+		b = b[:p.splicer.reserve()+len(dropApp1(b[p.splicer.reserve():], &h))]
 	}
 	used := min(n, most)
 	b = p.splicer.compose(b, 0, &h)

@@ -110,23 +110,23 @@ func (sp *splicer) add(mark byte, seg []byte) (bad int) {
 	return -1
 }
 
-// room is the number of bytes to reserve before a stream when [splicer.finish] is called:
+// reserve is the number of bytes to reserve before a stream when [splicer.finish] is called:
 // head replaces the SOI of the stream.
-func (sp *splicer) room() int { return len(sp.head) - 2 }
+func (sp *splicer) reserve() int { return len(sp.head) - 2 }
 
-// finish makes dst[base:] a complete stream, and parses its header into h. Its first room()
+// finish makes dst[base:] a complete stream, and parses its header into h. Its first reserve()
 // bytes are free, the rest is the stored tile. Bytes after EOI are removed.
 //
 // A tile without EOI is rejected, as otherwise a tile whose last blocks were never written
 // would be displayed half grey.
 func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) {
-	tile := dst[base+sp.room():]
+	tile := dst[base+sp.reserve():]
 	if err := parseHeader(tile, h); err != nil {
 		return dst[:base], err
 	}
 	if h.app1 {
 		tile = dropApp1(tile, h)
-		dst = dst[:base+sp.room()+len(tile)]
+		dst = dst[:base+sp.reserve()+len(tile)]
 	}
 	if n := len(tile); tile[n-2] != 0xff || tile[n-1] != markEOI {
 		end := bytes.LastIndex(tile[h.end:], []byte{0xff, markEOI})
@@ -167,7 +167,7 @@ func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
 			head = append(head, t.data...)
 		}
 	}
-	tile := dst[base+sp.room()+2:]
+	tile := dst[base+sp.reserve()+2:]
 	n := len(head) + len(tile)
 	dst = slices.Grow(dst[:base], n)[:base+n]
 	copy(dst[base+len(head):], tile)
@@ -175,7 +175,7 @@ func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
 	return dst
 }
 
-// maxHead has room for every table once: 4 of 129 and 8 of at most 273 bytes, with marker
+// maxHead is enough for every table once: 4 of 129 and 8 of at most 273 bytes, with marker
 // and length. Tables that are defined twice need more, and allocate.
 const maxHead = 2 + len(app14) + 4*(4+129) + 8*(4+273)
 

@@ -161,7 +161,7 @@ func splice(t *testing.T, tables []byte, rgb bool, tile []byte) []byte {
 	if bad != nil {
 		t.Fatalf("newSplicer: %v", bad)
 	}
-	dst := append(make([]byte, 3, 8<<10), make([]byte, sp.room())...)
+	dst := append(make([]byte, 3, 8<<10), make([]byte, sp.reserve())...)
 	dst = append(dst, tile...)
 	var h header
 	dst, bad = sp.finish(dst, 3, &h)
@@ -249,7 +249,7 @@ func TestSpliceRefuses(t *testing.T) {
 			if bad != nil {
 				t.Fatalf("newSplicer: %v", bad)
 			}
-			dst := append(make([]byte, sp.room()), tt.tile...)
+			dst := append(make([]byte, sp.reserve()), tt.tile...)
 			var h header
 			dst, bad = sp.finish(dst, 0, &h)
 			if bad == nil || !strings.Contains(bad.Error(), tt.want) {

@@ -103,7 +103,7 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 		n += uint64(4 * l.Layout.Planes())
 	}
 	if l.Layout.Codec == JPEG {
-		n += uint64(t.room())
+		n += uint64(t.reserve())
 	}
 	return int64(n)
 }
@@ -168,7 +168,7 @@ func (t *table) before(l *Level) int {
 	if l.Layout.Codec != JPEG {
 		return 0
 	}
-	return t.room()
+	return t.reserve()
 }
 
 // complete makes dst[base:] the tile at off of the file. It has the stored bytes, with
