@@ -47,6 +47,11 @@ func (f *failure) Error() string {
 // Unwrap returns the class.
 func (f *failure) Unwrap() error { return f.class }
 
+// Is reports whether target is [ErrArchived] and the object is archived.
+func (f *failure) Is(target error) bool {
+	return target == ErrArchived && f.code == "InvalidObjectState"
+}
+
 // bad returns the failure of an answer that is not what was asked for.
 func bad(text string) *failure {
 	return &failure{class: ErrUnavailable, text: text, again: true, health: unhealthy}

@@ -28,6 +28,9 @@ var (
 	// ErrDenied: the server refused the request: credentials, region, bucket, clock, or an
 	// object that is archived. It says nothing about whether an object exists.
 	ErrDenied = errors.New("the object storage refused the request")
+	// ErrArchived: an [ErrDenied] of an object that must be restored from an archive first. Others
+	// may be readable.
+	ErrArchived = errors.New("the object is archived")
 	// ErrGone: the server says that there is no object with this key. It proves a deletion
 	// only together with a listing.
 	ErrGone = errors.New("the object does not exist")

@@ -100,7 +100,7 @@ func (p guard) markObjectMissing(ctx context.Context, path string) error {
 	return p.markMissing(ctx, []string{path})
 }
 
-// askAtOnce is how many objects are looked for at once.
+// askAtOnce is how many objects of a bucket are looked for, or inspected, at once.
 const askAtOnce = 16
 
 // confirmAbsent returns those of the paths that a bucket has no object for when it is asked for

@@ -162,6 +162,13 @@ func TestBucketGuards(t *testing.T) {
 	st.put("c.tiff", slidetest.Pyramid{}.Bytes())
 	st.fails("objects cannot be read", ErrNoRoot)
 
+	// One object is archived: the others are read.
+	st.again()
+	st.proxy.Set(s3test.Fault{Kind: "get", Times: 1, Status: 403, Code: "InvalidObjectState"})
+	if r := st.scan(Options{}); r.Added != 1 {
+		t.Errorf("one object is archived: %+v", r)
+	}
+
 	// A listing that is older than an upload.
 	st.again()
 	st.proxy.Set(s3test.Fault{Kind: "list", Stale: true})

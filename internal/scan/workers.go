@@ -30,7 +30,7 @@ func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 	defer stop()
 	in, out := make(chan source.Item), make(chan *inspected, commitBatch)
 	var workers sync.WaitGroup
-	for range min(cmp.Or(p.s.Workers, 4), len(due)) {
+	for range min(p.workers(), len(due)) {
 		workers.Go(func() {
 			for f := range in {
 				out <- p.inspectItem(ctx, f)
@@ -66,6 +66,15 @@ func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 		return err
 	}
 	return ctx.Err()
+}
+
+// workers is how many items are inspected at once. Those of a bucket wait for the network most of
+// the time.
+func (p *scan) workers() int {
+	if p.store.Kind == catalog.S3 {
+		return cmp.Or(p.s.Workers, askAtOnce)
+	}
+	return cmp.Or(p.s.Workers, 4)
 }
 
 // collect returns first and all further results that are available without waiting.

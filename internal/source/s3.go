@@ -91,7 +91,7 @@ func (o *objects) Root() (fsx.Identity, error) {
 	id := fsx.Identity{Ino: hashOf(o.settings.Endpoint, o.address.String())}
 	if o.due() {
 		p, err := o.bucket.Probe(ctx)
-		if err == nil && errors.Is(p.Readable, bucket.ErrDenied) {
+		if err == nil && errors.Is(p.Readable, bucket.ErrDenied) && !errors.Is(p.Readable, bucket.ErrArchived) {
 			err = p.Readable
 		}
 		if err == nil {
