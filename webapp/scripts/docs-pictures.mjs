@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { chromium } from "@playwright/test";
+
+import { launch } from "./browser.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/images", import.meta.url));
 const binary = process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url));
@@ -30,7 +31,7 @@ async function serve(...args) {
 
 const desktop = { viewport: { width: 1280, height: 800 } };
 const phone = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 1, hasTouch: true };
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+const browser = await launch();
 
 // take opens a page, does something there, and takes a screenshot.
 async function take(context, address, name, path, act = () => {}) {

@@ -4,7 +4,8 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { chromium } from "@playwright/test";
+
+import { launch } from "./browser.mjs";
 
 const [address, folder, ...only] = process.argv.slice(2);
 if (!folder) {
@@ -88,7 +89,7 @@ const shots = {
   broken: failed && { path: `/slides/${failed.id}`, act: (page) => page.waitForTimeout(600) },
 };
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+const browser = await launch();
 for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, phone: { width: 360, height: 740 }, "4k": { width: 3840, height: 2160 } })) {
   for (const colorScheme of ["light", "dark"]) {
     const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: device === "phone" ? 2 : 1, hasTouch: device === "phone" });
