@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,16 @@ import (
 
 	"github.com/slideatlas/ptiffstore/test/soak"
 )
+
+// soakOptions load a server for a few seconds, most of them with a steady load that leaves the
+// processors to other tests; make test-long loads it without a pause.
+var soakOptions = func() soak.Options {
+	o := soak.Options{Duration: 5 * time.Second, Idle: 500, Slow: 80, Clients: 8, Makers: 4, Pause: 2 * time.Millisecond}
+	if os.Getenv("PTIFFSTORE_LONG") != "" { // TestMain unsets it
+		o.Duration, o.Pause = 30*time.Second, 0
+	}
+	return o
+}()
 
 // TestSoak overloads both servers: every client gets the right answer or 503 with
 // Retry-After, memory stays under its limit, and no goroutine or file leaks. Times are not
@@ -41,8 +52,10 @@ func TestSoak(t *testing.T) {
 	edge := launch(t, append([]string{"tileserver"}, flags(edgeDebug)...)...)
 	second := target
 	second.Name, second.Address, second.Debug, second.PID, second.Upload = "tileserver", strings.TrimPrefix(edge.url, "http://"), edgeDebug, edge.cmd.Process.Pid, ""
+	options := soakOptions
+	options.Log = t.Logf
 	for _, one := range []*soak.Target{&target, &second} {
-		res, err := soak.Run(t.Context(), one, soak.Options{Duration: 7 * time.Second, Idle: 500, Slow: 80, Clients: 8, Makers: 4, Log: t.Logf})
+		res, err := soak.Run(t.Context(), one, options)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -183,7 +183,7 @@ func kindOf(resp *http.Response, body int64) string {
 
 // clients runs n clients that request random paths until ctx is done. They start one after
 // the other within a tenth of a second.
-func (r *run) clients(ctx context.Context, n int, paths []string, t *Tally) {
+func (r *run) clients(ctx context.Context, n int, paths []string, t *Tally, rest time.Duration) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
@@ -196,6 +196,8 @@ func (r *run) clients(ctx context.Context, n int, paths []string, t *Tally) {
 				t.add(kind, time.Since(began))
 				if kind != kindTile {
 					time.Sleep(restTime)
+				} else {
+					time.Sleep(rest)
 				}
 			}
 		})

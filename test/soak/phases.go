@@ -14,7 +14,7 @@ import (
 
 // steady runs the normal load of the server.
 func (r *run) steady(ctx context.Context, p *Phase) {
-	r.clients(ctx, 4, r.Target.Stored, p.Tally)
+	r.clients(ctx, 4, r.Target.Stored, p.Tally, r.o.Pause)
 }
 
 // beside runs another load together with the steady one, until ctx is done.
@@ -154,7 +154,7 @@ func (r *run) burstMade(ctx context.Context, p *Phase) {
 // burst starts n clients at once, and measures the time after them until the server sends
 // both kinds of tiles again.
 func (r *run) burst(ctx context.Context, p *Phase, n int, paths []string) {
-	r.clients(ctx, n, paths, p.Tally)
+	r.clients(ctx, n, paths, p.Tally, 0)
 	began := time.Now()
 	for _, list := range [][]string{r.Target.Stored, r.Target.Made} {
 		c := &client{addr: r.Target.Address}

@@ -31,6 +31,9 @@ type Options struct {
 	// Clients is the number of clients that request stored tiles, and Makers of those that
 	// request tiles to render. In a burst there are fifty times as many.
 	Clients, Makers int
+	// Pause is how long a client of the steady load waits after each tile. Without it the
+	// steady load alone keeps all processors busy.
+	Pause time.Duration
 	// Timed also checks the recovery time of the server.
 	Timed bool
 	Log   func(format string, args ...any)
