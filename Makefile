@@ -132,14 +132,22 @@ WAITING := -p 3 -parallel 4
 # Tests of the command line run under the race detector only if they run a server in their
 # process (PTIFFSTORE_PART, see cmd/ptiffstore/part_test.go). The others run a command, whose
 # packages have raced tests of their own, or processes, which the detector does not reach.
-.PHONY: test-go
+# Both builds are tested side by side: one uses the processors while tests of the other wait.
+.PHONY: test-go test-unraced test-raced test-release
 test-go: web
 	@echo "== tests"
-	@$(if $(RACE),,echo "no gcc: without the race detector";) \
-	$(call GOTEST,-timeout 40m . $(addprefix ./,$(wildcard $(UNRACED) $(ALONE))) $(if $(RACE),./cmd/ptiffstore),$(if $(RACE),PTIFFSTORE_PART=others)) || failed=1; \
-	$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vxE "$$(go list -m)(/($(subst $() ,|,$(UNRACED) $(ALONE))))?"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race)) || failed=1; \
-	$(TESTRELEASE) || failed=1; \
-	exit $${failed:-0}
+	@$(if $(RACE),,echo "no gcc: without the race detector")
+	@$(MAKE) --keep-going -j2 test-raced test-unraced test-release
+
+# The longest come first.
+test-unraced:
+	@$(call GOTEST,-timeout 40m $(if $(RACE),./cmd/ptiffstore) $(addprefix ./,$(wildcard $(UNRACED) $(ALONE))) .,$(if $(RACE),PTIFFSTORE_PART=others))
+
+test-raced:
+	@$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vxE "$$(go list -m)(/($(subst $() ,|,$(UNRACED) $(ALONE))))?"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race))
+
+test-release:
+	@$(TESTRELEASE)
 
 # The release tool is a module of its own.
 TESTRELEASE := go test -C scripts/release -vet=off -json ./... | go run ./scripts/gotest
