@@ -73,16 +73,12 @@ func openSet(st *catalog.Store, im *catalog.Image) (s *set, err error) {
 	return s, s.openSeries(st, im.Path)
 }
 
-func (s *set) openSeries(st *catalog.Store, path string) error {
-	d, err := source.OpenStore(st, path)
+func (s *set) openSeries(st *catalog.Store, at string) error {
+	d, list, err := membersOf(st, at)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	list, err := d.Members(path)
-	if err != nil {
-		return err
-	}
+	d.Close()
 	if len(list) > maxInstances {
 		return fmt.Errorf("the series has more than %d files", maxInstances)
 	}
@@ -92,15 +88,13 @@ func (s *set) openSeries(st *catalog.Store, path string) error {
 		if i > 0 && list[i].UID == list[i-1].UID {
 			continue
 		}
-		if err := s.open(source.Entry{Dir: s.dir, Name: baseName(list[i].Path)}, list[i].UID, &list[i].Identity); err != nil {
+		if err := s.open(source.Entry{Dir: s.dir, Name: path.Base(list[i].Path)}, list[i].UID, &list[i].Identity); err != nil {
 			return err
 		}
 	}
 	s.found = source.SeriesIdentity(s.series, all)
 	return nil
 }
-
-func baseName(p string) string { return path.Base(p) }
 
 // open adds a file. It must have the identity, if that is not nil.
 func (s *set) open(at source.Entry, uid string, want *fsx.Identity) error {
