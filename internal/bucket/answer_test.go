@@ -253,3 +253,25 @@ func TestCredentials(t *testing.T) {
 		})
 	}
 }
+
+// A server that sends a byte now and then does not keep a request for ever.
+func TestTrickle(t *testing.T) {
+	server := newListener(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Last-Modified", anyTime.Format(http.TimeFormat))
+		w.Header().Set("Content-Range", "bytes 0-999999/1000000")
+		w.WriteHeader(http.StatusPartialContent)
+		for r.Context().Err() == nil {
+			io.WriteString(w, " ")
+			http.NewResponseController(w).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	b := open(t, server, "s3://slides", Settings{}).Background()
+	b.effort.attempts, b.effort.attempt, b.effort.stall = 1, 100*time.Millisecond, 10*time.Second
+	began := time.Now()
+	err := b.ReadAt(t.Context(), "a", Identity{ETag: "1", Size: 1_000_000, Modified: anyTime}, make([]byte, 1_000_000), 0)
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "in time") || time.Since(began) > 5*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}

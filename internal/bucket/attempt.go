@@ -139,7 +139,9 @@ func (b *Bucket) attempt(ctx context.Context, k kind, f func(ctx context.Context
 	if _, ok := b.breaker.allow(); !ok {
 		return &failure{class: ErrUnavailable, text: "it failed several times in a row; a request is tried once a second", again: b.effort.total == 0}
 	}
-	within, cancel := context.WithCancelCause(ctx)
+	timed, end := context.WithTimeoutCause(ctx, b.effort.attempt, errStalled)
+	defer end()
+	within, cancel := context.WithCancelCause(timed)
 	defer cancel(nil)
 	x := &exchange{kind: k, stall: b.effort.stall, cancel: cancel}
 	err := f(context.WithValue(within, exchangeKey{}, x), x)

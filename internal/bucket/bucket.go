@@ -110,13 +110,14 @@ type connection struct {
 type effort struct {
 	attempts int
 	total    time.Duration // of all attempts; 0 for no limit
+	attempt  time.Duration // of one attempt; a server that sends a byte now and then makes progress
 	stall    time.Duration // without any progress of one attempt
 	wait     time.Duration // before the second attempt; doubled before each further one
 }
 
 var (
-	tileEffort       = effort{attempts: 2, total: 5 * time.Second, stall: 3 * time.Second, wait: 400 * time.Millisecond}
-	backgroundEffort = effort{attempts: 6, stall: 30 * time.Second, wait: 2 * time.Second}
+	tileEffort       = effort{attempts: 2, total: 5 * time.Second, attempt: 5 * time.Second, stall: 3 * time.Second, wait: 400 * time.Millisecond}
+	backgroundEffort = effort{attempts: 6, attempt: 10 * time.Minute, stall: 30 * time.Second, wait: 2 * time.Second}
 )
 
 // maxWait limits the time between two attempts.

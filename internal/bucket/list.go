@@ -103,7 +103,7 @@ func (b *Bucket) listPages(ctx context.Context, prefix, after string, size int, 
 // patient returns the bucket for requests whose answer takes longer than a tile.
 func (b *Bucket) patient() *Bucket {
 	p := *b
-	p.effort.total, p.effort.stall = 0, backgroundEffort.stall
+	p.effort.total, p.effort.attempt, p.effort.stall = 0, backgroundEffort.attempt, backgroundEffort.stall
 	return &p
 }
 

@@ -166,7 +166,7 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, upload string, parts [
 // slow returns the bucket for requests during which the server copies whole objects.
 func (b *Bucket) slow() *Bucket {
 	s := *b
-	s.effort.stall, s.effort.total = slowTime, 0
+	s.effort.stall, s.effort.attempt, s.effort.total = slowTime, 3*slowTime, 0
 	return &s
 }
 
