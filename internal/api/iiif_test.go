@@ -289,7 +289,7 @@ func TestIIIFSigned(t *testing.T) {
 // TestLargeIIIF requests an image of several bands, also mirrored.
 func TestLargeIIIF(t *testing.T) {
 	st := newSite(t)
-	const w, h, side = 2600, 2000, 512
+	const w, h, side = 1936, 2240, 512 // two bands
 	id := st.generic(synth.Generic{Width: w, Height: h, TileW: side, TileH: side})
 	whole := st.assembled(id, w, h, side)
 	flipped := image.NewRGBA(whole.Rect)
