@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/server"
 )
 
 // bucketFlags are the flags of every process that reads stores in buckets. The credentials are
@@ -16,6 +17,18 @@ type bucketFlags struct {
 	S3PathStyle bool   `key:"s3.path_style" name:"s3-path-style" help:"Name buckets in the path of URLs, also on AWS and the few other servers where they are part of the host name by default."`
 	S3CA        string `key:"s3.ca" name:"s3-ca" type:"existingfile" placeholder:"FILE" help:"CA certificates (PEM) for the server of the buckets, in addition to the system's."`
 	S3Profile   string `key:"s3.profile" name:"s3-profile" placeholder:"NAME" help:"Profile of the shared credentials file. Default: AWS_PROFILE, or default."`
+}
+
+// runFlags limit what processes that serve keep of slides in buckets.
+type runFlags struct {
+	BucketMemory    int64  `key:"s3.memory_mb" name:"bucket-memory" default:"256" placeholder:"MB" help:"Maximum memory for tiles read from buckets, in MB."`
+	BucketCache     string `key:"s3.cache" name:"bucket-cache" type:"path" placeholder:"DIR" help:"Folder for tiles read from buckets, which processes of this host may share. Default: none, only in memory."`
+	BucketCacheSize int64  `key:"s3.cache_mb" name:"bucket-cache-size" default:"10240" placeholder:"MB" help:"Maximum size of that folder, in MB."`
+}
+
+// options returns the limits.
+func (c *runFlags) options() server.BucketCache {
+	return server.BucketCache{Memory: c.BucketMemory << 20, Dir: c.BucketCache, DirBytes: c.BucketCacheSize << 20}
 }
 
 // settings returns the settings of buckets.

@@ -32,6 +32,7 @@ func (e *flagError) Unwrap() error { return e.err }
 type serverFlags struct {
 	databaseFlags
 	bucketFlags
+	runFlags
 	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one. unix:PATH for a Unix socket, whose clients count as 127.0.0.1."`
 	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When stopping, keep serving for this time with /readyz at 503, so that load balancers switch to another server before the port closes."`
 	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve every client that can reach the port, without access control. With --auth central: allow a central server without TLS."`
@@ -251,7 +252,7 @@ func (c *serverFlags) options(mode server.Mode, log *slog.Logger) (server.Option
 	if err != nil {
 		return o, err
 	}
-	o.Listen, o.Bucket = c.listen, c.bucketFlags.settings(log)
+	o.Listen, o.Bucket, o.BucketCache = c.listen, c.bucketFlags.settings(log), c.runFlags.options()
 	o.HTTP = server.HTTP{
 		Public: c.open(), Origins: c.Origins, PublicURL: c.PublicURL, Connections: c.Connections, PerAddress: c.PerAddress, Drain: c.Drain,
 	}

@@ -84,7 +84,7 @@ func TestSite(t *testing.T) {
 		Connections: func() Connections { return Connections{Open: 12, Refused: 4, Evicted: 5, Stalled: 6, Displaced: 7} },
 		Buckets: func() Buckets {
 			return Buckets{
-				Requests: map[string]map[string]int64{"get": {"2xx": 31, "5xx": 2}}, Bytes: map[string]int64{"get": 32}, Retries: 33, Changed: 34, Open: 1,
+				Requests: map[string]map[string]int64{"get": {"2xx": 31, "5xx": 2}}, Bytes: map[string]int64{"get": 32}, Retries: 33, Changed: 34, Open: 1, Runs: Runs{Bytes: 35, MaxBytes: 36, Hits: 37, Joined: 38, Reads: 39},
 				Seconds: map[string]Histogram{"get": {UpTo: map[float64]uint64{0.1: 30, 1: 32}, Count: 33, Sum: 3}},
 			}
 		},
@@ -108,7 +108,7 @@ func TestSite(t *testing.T) {
 		`ptiffstore_access_decisions 9`, `ptiffstore_access_decisions_bytes 900`, `ptiffstore_access_hits_total 100`, `ptiffstore_access_misses_total 11`, `ptiffstore_access_failures_total 2`,
 		`ptiffstore_connections 12`, `ptiffstore_connections_refused_total 4`, `ptiffstore_connections_evicted_total 5`, `ptiffstore_connections_stalled_total 6`, `ptiffstore_connections_displaced_total 7`,
 		`ptiffstore_bucket_requests_total{kind="get",status="5xx"} 2`, `ptiffstore_bucket_bytes_total{kind="get"} 32`, `ptiffstore_bucket_retries_total 33`,
-		`ptiffstore_bucket_changed_total 34`, `ptiffstore_buckets_unreachable 1`, `ptiffstore_bucket_request_seconds_bucket{kind="get",le="1"} 32`, `ptiffstore_bucket_request_seconds_count{kind="get"} 33`,
+		`ptiffstore_bucket_changed_total 34`, `ptiffstore_bucket_cache_bytes{place="memory"} 35`, `ptiffstore_bucket_cache_bytes_max{place="memory"} 36`, `ptiffstore_bucket_tiles_total{result="memory"} 37`, `ptiffstore_bucket_tiles_total{result="joined"} 38`, `ptiffstore_bucket_tiles_total{result="read"} 39`, `ptiffstore_buckets_unreachable 1`, `ptiffstore_bucket_request_seconds_bucket{kind="get",le="1"} 32`, `ptiffstore_bucket_request_seconds_count{kind="get"} 33`,
 		`ptiffstore_uploads_in_flight 1`, `ptiffstore_images{state="available",store="s1"} 5`, `ptiffstore_images_damaged{store="s1"} 2`, `ptiffstore_images_damaged{store="s2"} 0`,
 		`ptiffstore_tasks{queue="default",state="waiting"} 4`, `ptiffstore_task_age_seconds{queue="default",state="waiting"} 60`,
 		`ptiffstore_task_attempts_total{kind="sync_store",outcome="done"} 1`, `ptiffstore_task_attempts_total{kind="verify_store",outcome="failed"} 0`,

@@ -60,6 +60,13 @@ type Buckets struct {
 	Retries  int64
 	Changed  int64
 	Open     int // buckets that are unreachable
+	Runs     Runs
+}
+
+// Runs are metrics of the tiles that were read from buckets. Reads bring several tiles.
+type Runs struct {
+	Bytes, MaxBytes, DiskBytes, MaxDiskBytes          int64
+	Hits, Joined, DiskHits, Reads, Cancelled, Refused int64
 }
 
 // A Histogram counts durations.
@@ -144,6 +151,9 @@ var (
 	bucketRetries  = counter("ptiffstore_bucket_retries_total", "Requests to the object storage that were sent again.")
 	bucketChanged  = counter("ptiffstore_bucket_changed_total", "Reads that found an object changed.")
 	bucketsOpen    = gauge("ptiffstore_buckets_unreachable", "Buckets that fail, and that are tried once a second.")
+	runBytes       = gauge("ptiffstore_bucket_cache_bytes", "Size of tiles of buckets that are cached, by place: memory or disk.", "place")
+	runBytesMax    = gauge("ptiffstore_bucket_cache_bytes_max", "Limit of the size of tiles of buckets that are cached, by place.", "place")
+	runRequests    = counter("ptiffstore_bucket_tiles_total", "Requests for tiles of buckets, by result: memory, joined a read, disk, read, cancelled, refused.", "result")
 	loopFailing    = gauge("ptiffstore_loop_failing_seconds", "Time for which a background loop has been failing; 0 while it works.", "loop", "store")
 	loopFailures   = counter("ptiffstore_loop_failures_total", "Failures of a background loop, which was restarted each time.", "loop", "store")
 	byState        = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
@@ -282,6 +292,20 @@ func (c *collector) buckets(ch chan<- prometheus.Metric, send emit) {
 	send(bucketRetries, float64(b.Retries))
 	send(bucketChanged, float64(b.Changed))
 	send(bucketsOpen, float64(b.Open))
+	b.Runs.send(send)
+}
+
+// send emits the metrics of tiles.
+func (r *Runs) send(send emit) {
+	for place, n := range map[string][2]int64{"memory": {r.Bytes, r.MaxBytes}, "disk": {r.DiskBytes, r.MaxDiskBytes}} {
+		if n[1] > 0 {
+			send(runBytes, float64(n[0]), place)
+			send(runBytesMax, float64(n[1]), place)
+		}
+	}
+	for result, n := range map[string]int64{"memory": r.Hits, "joined": r.Joined, "disk": r.DiskHits, "read": r.Reads, "cancelled": r.Cancelled, "refused": r.Refused} {
+		send(runRequests, float64(n), result)
+	}
 }
 
 func (c *collector) loops(send emit) {

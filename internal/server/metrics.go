@@ -34,7 +34,14 @@ func (s *Server) site() metrics.Site {
 		},
 	}
 	if s.o.Bucket.Figures != nil {
-		m.Buckets = func() metrics.Buckets { return bucketMetrics(s.o.Bucket.Figures.Stats()) }
+		m.Buckets = func() metrics.Buckets {
+			b, r := bucketMetrics(s.o.Bucket.Figures.Stats()), s.storage.tiles.Stats().Runs
+			b.Runs = metrics.Runs{
+				Bytes: r.Bytes, MaxBytes: r.MaxBytes, DiskBytes: r.DiskBytes, MaxDiskBytes: r.MaxDiskBytes,
+				Hits: r.Hits, Joined: r.Joined, DiskHits: r.DiskHits, Reads: r.Reads, Cancelled: r.Cancelled, Refused: r.Refused,
+			}
+			return b
+		}
 	}
 	if s.access.api != nil {
 		m.Access = func() metrics.Access { return metrics.Access(s.access.api.Gate.Stats()) }

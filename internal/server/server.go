@@ -73,12 +73,21 @@ type Options struct {
 	TimeZone string // of schedules without one; "" for this machine's
 	Upload   upload.Options
 	Bucket   bucket.Settings // of stores in buckets
+	// BucketCache are the limits of tiles read from buckets.
+	BucketCache BucketCache
 	// StowStore is the managed store that receives DICOM instances; see [dicomweb.ReceiverOptions].
 	StowStore string
 
 	// Started, if not nil, is called when everything runs, before the server answers the
 	// first request. An error ends the process.
 	Started func(context.Context, *Server) error
+}
+
+// BucketCache are the limits of tiles read from buckets. A limit that is 0 has its default.
+type BucketCache struct {
+	Memory   int64  // bytes
+	Dir      string // "" for none on disk
+	DirBytes int64
 }
 
 // Cache are the limits of the image cache and of open slides. [Server.SetCache] changes them.

@@ -13,6 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/runcache"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -28,6 +29,7 @@ type storage struct {
 	sources  *source.Pool // databases and dumps of stores
 	memory   *limit.Memory
 	decode   *render.Budget // memory of decoding
+	runs     *runcache.Cache
 }
 
 // open opens the data directory of o.
@@ -49,6 +51,11 @@ func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err err
 	kept := min(share/8, 88<<20)
 	d.decode = render.NewBudget(share - kept)
 	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode, Kept: kept})
+	d.runs, err = runcache.New(runcache.Options{MaxBytes: o.BucketCache.Memory, Dir: o.BucketCache.Dir, DirBytes: o.BucketCache.DirBytes, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	t.Runs = d.runs
 	t.Open = (&images{catalog: d.catalog, sources: d.sources}).open
 	t.Render, t.Convert, t.Blank, t.Log = d.renderer.Tile, d.renderer.Convert, render.Blank, o.Log
 	t.MaxBytes, t.MaxFiles = o.Cache.OpenBytes, o.Cache.OpenSlides
@@ -103,6 +110,9 @@ func rootOf(folder string) (string, error) {
 func (d *storage) close(log *slog.Logger) {
 	if d.tiles != nil {
 		d.tiles.Close()
+	}
+	if d.runs != nil {
+		d.runs.Close()
 	}
 	if d.sources != nil {
 		if err := d.sources.Close(); err != nil {
