@@ -378,6 +378,7 @@ for (const { device, viewport, colorScheme } of screens) {
     await page.setViewportSize(viewport);
     await openSlide(page, slides.measured);
     await page.getByTestId("rotation-button").click();
+    expect(await page.locator(".rotation").evaluate((box) => box.scrollWidth - box.clientWidth), "what the rotation's box cannot hold").toBeLessThanOrEqual(0);
     const faults = (): Promise<string[]> => accessibilityFaults(page);
     expect(await faults()).toEqual([]);
     await page.getByTestId("panel-button").click();
