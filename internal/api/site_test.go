@@ -84,7 +84,10 @@ func newSite(t *testing.T) *site {
 	}
 	renderer := rendercache.New(rendercache.Options{Cache: cache})
 	st := &site{t: t, dir: dir, database: database}
-	server := tile.New(tile.Options{Render: renderer.Tile, Convert: renderer.Convert, Blank: render.Blank, Envelope: dicomweb.Envelope(), Open: func(_ context.Context, f *tile.File) (tile.Opened, error) {
+	server := tile.New(tile.Options{Render: renderer.Tile, Convert: renderer.Convert, Blank: render.Blank, Envelope: dicomweb.Envelope(), Open: func(ctx context.Context, f *tile.File) (tile.Opened, error) {
+		if f.Set {
+			return st.openSet(ctx, f)
+		}
 		s, ok := st.others.Load(f.Path)
 		if !ok {
 			return tile.Opened{}, tile.ErrUnreachable

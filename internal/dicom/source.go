@@ -20,6 +20,7 @@ type sourceFile struct {
 	uid    string
 	kind   string // macro, label or thumbnail, or "" for a level
 	level  int    // of the slide, or -1
+	shows  bool   // it shows or may show the label
 	frames *frameFile
 	matrix *matrix
 	before int // frames of the matrix in other files before this one
@@ -29,8 +30,10 @@ type sourceFile struct {
 func (src *source) add(group []*instance, s *slide.Stored, level int) {
 	m := s.Tiles.(*matrix)
 	for k, in := range group {
+		yes := func(t Tag) bool { return in.file.Data.Text(t) == "YES" }
 		src.files = append(src.files, &sourceFile{
 			part: in.part, uid: in.uid, kind: s.Kind, level: level, frames: m.files[k], matrix: m, before: m.before[k],
+			shows: s.Kind == "label" || s.Kind == "macro" || s.Kind == "thumbnail" && (yes(SpecimenLabelInImage) || yes(BurnedInAnnotation)),
 		})
 	}
 }
@@ -58,7 +61,7 @@ func (in *Instance) find(s *slide.Slide) (*sourceFile, error) {
 // A Count is how many instances the files of a slide have.
 type Count struct {
 	Open    int // those that everybody may see who may see the slide
-	Private int // label and macro
+	Private int // label, macro, and a thumbnail that shows the label
 }
 
 // CountInstances returns the number of instances of a slide that was opened from a DICOM series;
@@ -69,7 +72,7 @@ func CountInstances(s *slide.Slide) (n Count, ok bool) {
 		return n, false
 	}
 	for _, f := range src.files {
-		if f.kind == "label" || f.kind == "macro" {
+		if f.shows {
 			n.Private++
 		} else {
 			n.Open++
@@ -84,7 +87,7 @@ func (d *Series) addSource(src *source) error {
 	p := d.o.Patient
 	all := p != nil && p.Label
 	for _, f := range src.ordered() {
-		if f.kind == "label" && !all || f.kind == "macro" && !(all && p.Macro) {
+		if f.shows && !all || f.kind == "macro" && !p.Macro {
 			continue
 		}
 		file, err := Read(f.part.R, f.part.Size)
@@ -96,7 +99,7 @@ func (d *Series) addSource(src *source) error {
 		}
 		in := &Instance{
 			UID: f.uid, TransferSyntax: file.TransferSyntax, Attributes: file.Data, Level: f.level, Kind: f.kind,
-			Private: f.kind == "label" || f.kind == "macro", series: d, stored: &storedInstance{frames: f.frames.frames, all: all},
+			Private: f.shows, series: d, stored: &storedInstance{frames: f.frames.frames, all: all},
 		}
 		if in.TransferSyntax == ImplicitLittleEndian {
 			in.TransferSyntax = ExplicitLittleEndian // of the frames; the file is sent as it is
