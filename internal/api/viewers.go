@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/dicom"
 	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 )
 
@@ -86,13 +85,10 @@ func (v *Viewer) check(publicURL string) error {
 // of a pixel is unknown. A series of DICOM files keeps its identifiers.
 func (a *API) viewerLinks(im *catalog.Image) []viewerLink {
 	links := []viewerLink{}
-	study, series := dicom.StudyUID(im.ID), dicom.SeriesUID(im.ID)
-	if im.DICOM != nil {
-		study, series = im.DICOM.Study, im.DICOM.Series
-	}
-	if im.State != catalog.Available || im.MPPX == nil || study == "" || series == "" {
+	if !dicomweb.IsShown(im) {
 		return links
 	}
+	study, series := dicomweb.UIDs(im)
 	server := strings.TrimSuffix(a.PublicURL, "/")
 	values := strings.NewReplacer(
 		"{study}", url.QueryEscape(study), "{series}", url.QueryEscape(series), "{image}", url.QueryEscape(im.ID),

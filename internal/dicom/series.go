@@ -36,6 +36,8 @@ type Options struct {
 	// Sparse leaves out the tiles that the scanner skipped, instead of a frame of one colour for
 	// each.
 	Sparse bool
+	// NoFiles means that the series is only described, and no files are written.
+	NoFiles bool
 }
 
 // A Patient has the attributes of a slide that only those may see who may see its label.

@@ -114,11 +114,14 @@ func (d *Series) addSource(src *source) error {
 			in.Attributes = writable(in.Attributes)
 			overwrite(&in.Attributes, p)
 		}
-		if err := in.stored.locate(f, file, all && !in.stored.changed); err != nil {
-			return err
-		}
-		if in.stored.head, err = in.headOf(f); err != nil {
-			return err
+		in.stored.positions = f.matrix.sparse
+		if !d.o.NoFiles {
+			if err := in.stored.locate(f, file); err != nil {
+				return err
+			}
+			if in.stored.head, err = in.headOf(f); err != nil {
+				return err
+			}
 		}
 		d.Instances = append(d.Instances, in)
 	}
@@ -169,10 +172,9 @@ func (st *storedInstance) pieces() int { return int((st.copied.Length + pieceSiz
 const maxPerFrame = 64 << 20
 
 // locate finds what of a file is copied: all of it, or only the pixels.
-func (st *storedInstance) locate(f *sourceFile, file *File, whole bool) error {
-	st.positions = f.matrix.sparse
+func (st *storedInstance) locate(f *sourceFile, file *File) error {
 	st.native = file.PixelLength
-	if whole {
+	if st.all && !st.changed {
 		st.copied = Extent{0, f.part.Size}
 		return nil
 	}

@@ -23,7 +23,7 @@ var patientTags = []dicom.Tag{
 // study returns the attributes of the study. Those of the patient are of the first series that has
 // them and of which the caller sees the label.
 func (w *row) study() (d dicom.Dataset) {
-	uid, _ := uidsOf(w.members[0].im)
+	uid, _ := UIDs(w.members[0].im)
 	for _, t := range patientTags {
 		d.Set(t, w.patient(t)...)
 	}
@@ -96,7 +96,7 @@ func (m member) count() int {
 
 // series returns the attributes of a series.
 func (w *row) series(m member) (d dicom.Dataset) {
-	study, series := uidsOf(m.im)
+	study, series := UIDs(m.im)
 	d.Set(dicom.Modality, "SM")
 	d.Set(dicom.SeriesDescription, m.values(dicom.SeriesDescription)...)
 	d.Set(dicom.RetrieveURL, w.base+Prefix+"/studies/"+study+"/series/"+series)

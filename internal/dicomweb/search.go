@@ -182,7 +182,7 @@ func (f *finding) studiesOf(ctx context.Context, t dicom.Tag, uid string) (studi
 		list, err = f.s.derived(ctx, uid)
 	}
 	for i := range list {
-		study, _ := uidsOf(&list[i])
+		study, _ := UIDs(&list[i])
 		if !slices.Contains(studies, study) {
 			studies = append(studies, study)
 		}
@@ -233,8 +233,8 @@ func (f *finding) page(ctx context.Context, page *Page) (more bool, err error) {
 		return false, err
 	}
 	for i := range page.Images {
-		study, _ := uidsOf(&page.Images[i])
-		if f.seen[study] || !isShown(&page.Images[i]) {
+		study, _ := UIDs(&page.Images[i])
+		if f.seen[study] || !IsShown(&page.Images[i]) {
 			continue
 		}
 		f.seen[study] = true

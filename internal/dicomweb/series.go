@@ -127,7 +127,9 @@ func (s *Service) seriesOf(ctx context.Context, im *tile.Image, labels bool) (*s
 
 // describe returns the series of a slide.
 func describe(sl *slide.Slide, f *tile.File, labels bool) (*series, error) {
-	d, err := dicom.NewSeries(sl, options(sl, f, labels))
+	o := options(sl, f, labels)
+	o.NoFiles = true
+	d, err := dicom.NewSeries(sl, o)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +238,7 @@ func (s *Service) subjects(r *http.Request) ([]*subject, error) {
 	}
 	list := []*subject{first}
 	for _, m := range members {
-		_, uid := uidsOf(m.im)
+		_, uid := UIDs(m.im)
 		if m.im.ID == first.image.File.ID || uid == first.series.uid {
 			continue
 		}

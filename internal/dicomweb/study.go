@@ -9,18 +9,18 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/dicom"
 )
 
-// uidsOf returns the identifiers of study and series of an image: those of its DICOM files, or the ones
+// UIDs returns the identifiers of study and series of an image: those of its DICOM files, or the ones
 // that are derived from its id.
-func uidsOf(im *catalog.Image) (study, series string) {
+func UIDs(im *catalog.Image) (study, series string) {
 	if im.DICOM != nil {
 		return im.DICOM.Study, im.DICOM.Series
 	}
 	return dicom.StudyUID(im.ID), dicom.SeriesUID(im.ID)
 }
 
-// isShown reports whether an image is in DICOMweb. The catalog knows, so that searches find what
+// IsShown reports whether an image is in DICOMweb. The catalog knows, so that searches find what
 // can be retrieved: the size of a pixel must be known, and DICOM files must have identifiers.
-func isShown(im *catalog.Image) bool {
+func IsShown(im *catalog.Image) bool {
 	if im.State != catalog.Available || im.DeletedAt != nil || im.MPPX == nil || im.MPPY == nil || !(*im.MPPX > 0) || !(*im.MPPY > 0) {
 		return false
 	}
@@ -86,7 +86,7 @@ func (s *Service) candidates(ctx context.Context, study, series string) ([]catal
 		return nil, err
 	}
 	list = slices.DeleteFunc(append(derived, list...), func(im catalog.Image) bool {
-		imStudy, imSeries := uidsOf(&im)
+		imStudy, imSeries := UIDs(&im)
 		return study != "" && imStudy != study || series != "" && imSeries != series
 	})
 	shownFirst(list)
@@ -96,7 +96,7 @@ func (s *Service) candidates(ctx context.Context, study, series string) ([]catal
 // shownFirst puts the images that are shown before the others.
 func shownFirst(list []catalog.Image) {
 	rank := func(im *catalog.Image) int {
-		if isShown(im) {
+		if IsShown(im) {
 			return 0
 		}
 		return 1
@@ -141,12 +141,12 @@ func (s *Service) visible(ctx context.Context, list []catalog.Image) (map[string
 	of := map[string][]member{}
 	for i := range page.Images {
 		im := &page.Images[i]
-		study, series := uidsOf(im)
+		study, series := UIDs(im)
 		twice := slices.ContainsFunc(of[study], func(m member) bool {
-			_, other := uidsOf(m.im)
+			_, other := UIDs(m.im)
 			return other == series
 		})
-		if isShown(im) && !twice {
+		if IsShown(im) && !twice {
 			of[study] = append(of[study], member{im, page.Labels[i]})
 		}
 	}
@@ -161,9 +161,9 @@ func (s *Service) membersOf(ctx context.Context, page *Page, known map[string]bo
 	var uids []string
 	for i := range page.Images {
 		im := &page.Images[i]
-		study, _ := uidsOf(im)
+		study, _ := UIDs(im)
 		switch {
-		case known[study] || !isShown(im):
+		case known[study] || !IsShown(im):
 		case im.DICOM == nil:
 			of[study] = []member{{im, page.Labels[i]}}
 		case !slices.Contains(uids, study):
@@ -180,7 +180,7 @@ func (s *Service) membersOf(ctx context.Context, page *Page, known map[string]bo
 			return nil, err
 		}
 		for i := range derived {
-			if study, _ := uidsOf(&derived[i]); study == uid {
+			if study, _ := UIDs(&derived[i]); study == uid {
 				list = append(list, derived[i])
 			}
 		}
