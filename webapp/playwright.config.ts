@@ -39,6 +39,7 @@ export default defineConfig({
       executablePath: process.env.CHROMIUM ?? (existsSync(shell) ? shell : "/usr/bin/chromium"),
       args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--renderer-process-limit=1", // no process in reserve for the next page
+        "--in-process-gpu", "--js-flags=--no-opt", // each script runs too briefly to repay its optimization
         "--enable-unsafe-swiftshader"], // WebGL for dicom-microscopy-viewer
     },
   },

@@ -156,7 +156,10 @@ test("can be used by keyboard", async ({ page }) => {
 
 test("remembers the theme", async ({ page }) => {
   await page.goto("/");
-  const colour = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const colour = async (): Promise<string> => {
+    await idle(page); // colours change with the next frame
+    return page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  };
   const light = await colour();
   await page.getByTestId("theme").click();
   await page.getByTestId("theme").click();
