@@ -75,7 +75,7 @@ func (c *recorder) parts(dirs []*tiff.Directory, order binary.ByteOrder, big boo
 	return parts, nil
 }
 
-// cutDirectories shortens the reads of directories to their length, and returns what was cut off.
+// cutDirectories shortens the reads of directories to their length, and returns the pieces that were cut off.
 func (c *recorder) cutDirectories(dirs []*tiff.Directory, order binary.ByteOrder, big bool) (ahead []piece) {
 	starts := map[int64]bool{}
 	for _, d := range dirs {

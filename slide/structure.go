@@ -68,7 +68,7 @@ func (s *Slide) Structure() (Structure, error) {
 	if err != nil {
 		return Structure{}, err
 	}
-	// What was left out has no meaning: otherwise there is no record.
+	// The parts that were left out have no meaning: otherwise there is no record.
 	opened, err := OpenStructure(st.Record, func(level int) ([]byte, error) { return st.Levels[level], nil }, s.r, s.size)
 	if err != nil || !opened.equals(s) {
 		return Structure{}, &tiff.UnsupportedError{Msg: "the structure of the file cannot be recorded"}
@@ -218,7 +218,7 @@ func OpenStructure(record []byte, level func(level int) ([]byte, error), r io.Re
 	return s, nil
 }
 
-// recordedTable returns the recorded tile table of a level, or nil if there is none that can be used.
+// recordedTable returns the recorded tile table of a level, or nil if it cannot be used or does not exist.
 func recordedTable(read func(level int) ([]byte, error), level int, sum uint32, src *source) (*compactTable, error) {
 	b, err := read(level)
 	if err != nil || b == nil || crc32.Checksum(b, castagnoli) != sum {

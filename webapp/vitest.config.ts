@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 // Tests of functions run in Node; tests of pages, *.dom.test.ts, in a DOM without a layout. What needs
 // a browser is in e2e. All files share their process and DOM, which take longer to start than most
-// tests: functions keep nothing, and test/dom.ts loads the application anew for each test.
+// tests: functions keep nothing, and test/dom.ts loads the application again for each test.
 export default defineConfig({
   test: {
     reporters: [["default", { summary: false }], "./test/vitest-reporter.ts"],

@@ -52,7 +52,7 @@ func (f *failure) Is(target error) bool {
 	return target == ErrArchived && f.code == "InvalidObjectState"
 }
 
-// bad returns the failure of an answer that is not what was asked for.
+// bad returns the failure of an answer that does not fit its request.
 func bad(text string) *failure {
 	return &failure{class: ErrUnavailable, text: text, again: true, health: unhealthy}
 }

@@ -10,7 +10,7 @@ import (
 // bound.
 var Bounds = [...]float64{0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 30}
 
-// statuses are the classes of outcomes, by the first digit of the status; 0 is none.
+// statuses are the classes of outcomes, by the first digit of the status; 0 stands for no answer.
 var statuses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // Figures count the requests of a process to buckets, for metrics. The zero value is ready.

@@ -174,7 +174,7 @@ func (b *Bucket) absent(ctx context.Context, full string) error {
 	case err != nil && !errors.Is(err, errStop):
 		return err
 	case found:
-		return bad("it has the object in its listing, and says that there is none")
+		return bad("it has the object in its listing, and says that it does not exist")
 	}
 	return &failure{class: ErrGone, health: healthy}
 }

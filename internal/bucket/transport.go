@@ -259,7 +259,7 @@ type watch struct {
 	once    sync.Once
 }
 
-// progress starts the time anew.
+// progress starts the time again.
 func (w *watch) progress(n int) {
 	if n > 0 {
 		w.bytes.Add(int64(n))

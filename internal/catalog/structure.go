@@ -109,7 +109,7 @@ func (ss *Structures) Get(ctx context.Context, image, revision string, format in
 	return &s, nil
 }
 
-// Level returns the tile table of a level of an image, or nil if there is none of that revision and format.
+// Level returns the tile table of a level of an image, or nil if it has no table of that revision and format.
 func (ss *Structures) Level(ctx context.Context, image, revision string, format, level int) ([]byte, error) {
 	var b []byte
 	err := ss.read.QueryRowContext(ctx, `SELECT l.places FROM structures r JOIN images i ON i.n = r.image JOIN structure_levels l ON l.image = r.image

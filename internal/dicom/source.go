@@ -147,7 +147,7 @@ func overwrite(a *Dataset, p *Patient) {
 	}
 }
 
-// A storedInstance is what is known of an instance that is a file.
+// A storedInstance has the facts of an instance that is a file.
 type storedInstance struct {
 	frames  int
 	all     bool // the attributes are all those of the file

@@ -29,7 +29,7 @@ type pixels struct {
 // frameBytes returns the bytes of a frame that is not compressed.
 func (p *pixels) frameBytes() int64 { return int64(p.width) * int64(p.height) * int64(p.components) }
 
-// Values of LossyImageCompressionMethod, PS3.3 section C.7.6.1.1.5.1. There is none for WebP.
+// Values of LossyImageCompressionMethod, PS3.3 section C.7.6.1.1.5.1. WebP has no value.
 const (
 	lossyJPEG     = "ISO_10918_1"
 	lossyJPEG2000 = "ISO_15444_1"

@@ -44,7 +44,7 @@ type member struct {
 // openSet opens and claims the files at the path of an image. Of several files of an instance
 // it is the first one by name.
 //
-// The error satisfies [fsx.IsGone] if there are none, or is [lease.ErrBusy] or [ErrReplaced].
+// The error satisfies [fsx.IsGone] if the set has no files, or is [lease.ErrBusy] or [ErrReplaced].
 func openSet(st *catalog.Store, im *catalog.Image) (s *set, err error) {
 	s = &set{image: im.ID}
 	defer func() {

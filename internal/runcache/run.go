@@ -67,7 +67,7 @@ type side struct {
 	ended     bool // nothing more can be added
 }
 
-// extend adds the next tile on a side, or finds that there is none to add.
+// extend adds the next tile on a side, or finds that the run cannot grow there.
 func (c *Cache) extend(s *Slide, r *run, to *side) {
 	k := r.keys[0]
 	for at := to.col + to.step; ; at += to.step {

@@ -25,7 +25,7 @@ const (
 	maxRun   = 512 << 10 // bytes of a run of several tiles
 	// maxGap is the number of bytes between two tiles of a run that belong to neither.
 	maxGap = 4 << 10
-	// runOverhead is about what a run takes in memory beside its bytes.
+	// runOverhead is about the memory of a run beside its bytes.
 	runOverhead = 2 << 10
 )
 
@@ -167,7 +167,7 @@ func (c *Cache) Tile(ctx context.Context, s *Slide, level, col, row int) ([]byte
 	}
 }
 
-// join returns the run of a tile. If there is none, it starts to read one.
+// join returns the run of a tile. Without one, it starts to read one.
 func (c *Cache) join(ctx context.Context, s *Slide, k tileKey, e slide.Extent) (*run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

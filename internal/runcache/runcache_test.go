@@ -208,7 +208,7 @@ func TestFlight(t *testing.T) {
 	})
 }
 
-// TestCancel lets clients go while a run is read: the read goes on as long as one waits for it.
+// TestCancel lets clients go while a run is read: the read continues as long as one waits for it.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRemote(t)

@@ -58,7 +58,7 @@ func (st *bucketSite) again() {
 func (st *bucketSite) fails(what string, want error) {
 	st.t.Helper()
 	before := fmt.Sprint(st.states())
-	limit := 300 * time.Millisecond // attempts go on for longer
+	limit := 300 * time.Millisecond // attempts take longer
 	if want != nil {
 		limit = time.Minute
 	}

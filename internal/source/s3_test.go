@@ -125,7 +125,7 @@ func TestBucketList(t *testing.T) {
 	} {
 		f.Kind, f.After = "list", 1
 		p.Set(f)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // attempts go on for longer
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // attempts take longer
 		_, err := w.List(ctx, ListOptions{Item: func(Item) {}})
 		cancel()
 		if err == nil || fsx.IsGone(err) {

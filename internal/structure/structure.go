@@ -65,7 +65,7 @@ type Record struct {
 	record          []byte
 }
 
-// Find returns the record of an image. The error is [catalog.ErrNotFound] if there is none of that
+// Find returns the record of an image. The error is [catalog.ErrNotFound] if it has no record of that
 // revision, and may be [slide.ErrStructure].
 func Find(ctx context.Context, c *catalog.Structures, image, revision string) (*Record, error) {
 	st, err := c.Get(ctx, image, revision, Format)

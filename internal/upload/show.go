@@ -225,7 +225,7 @@ func (p *views) image(ctx context.Context, st *catalog.Store, r *record) (*catal
 }
 
 // slideOf returns the image of the DICOM series of a received file: the one that arrives, while
-// the file is in the incoming folder, and then the stored slide; nil if there is none.
+// the file is in the incoming folder, and then the stored slide; nil if it has no image.
 func (p *views) slideOf(ctx context.Context, st *catalog.Store, r *record) (*catalog.Image, error) {
 	at := managed.SeriesPath(r.Series)
 	if _, err := os.Lstat(st.File(managed.Incoming + r.As)); err == nil {
