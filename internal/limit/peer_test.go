@@ -44,8 +44,13 @@ func closed(pl *connInfo) bool { return pl.client.SetDeadline(time.Time{}) != ni
 // those that have been idle longest, then the rest, new ones last.
 func TestCloseOrder(t *testing.T) {
 	t.Parallel()
-	ago := func(d time.Duration) int64 { return monotonic() - int64(d) }
-	states := []struct {
+	var conns [7]*connInfo
+	for i := range conns {
+		conns[i], _ = connected(t, "127.0.0.1")
+	}
+	now := monotonic() // after the connections, which may take long to open
+	ago := func(d time.Duration) int64 { return now - int64(d) }
+	states := [len(conns)]struct {
 		name           string
 		since, waiting int64
 	}{
@@ -59,8 +64,8 @@ func TestCloseOrder(t *testing.T) {
 	}
 	of := &peer{conns: map[*connInfo]struct{}{}}
 	names := map[*connInfo]string{}
-	for _, st := range states {
-		pl, _ := connected(t, "127.0.0.1")
+	for i, st := range states {
+		pl := conns[i]
 		pl.since.Store(st.since)
 		pl.waiting.Store(st.waiting)
 		of.conns[pl], names[pl] = struct{}{}, st.name
