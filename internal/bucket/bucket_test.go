@@ -509,8 +509,10 @@ func TestListFolders(t *testing.T) {
 			r.Header.Del("Content-Length")
 		}}, nil},
 	} {
+		proxy := server.Proxy(t) // of its own: cancelled requests of the former may still arrive
 		proxy.Set(tt.fault)
-		b.breaker.report(false)
+		b := open(t, proxy.URL, "s3://"+name+"/s", Settings{}).Background()
+		b.effort.wait = time.Millisecond
 		var got []string
 		err := b.List(t.Context(), "", func(o Object) error {
 			got = append(got, o.Key)
@@ -520,7 +522,6 @@ func TestListFolders(t *testing.T) {
 			t.Errorf("%+v: %d of %d keys, %v", tt.fault, len(got), len(want), err)
 		}
 	}
-	proxy.Set()
 	stop := errors.New("stop")
 	if err := b.List(t.Context(), "", func(Object) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("the caller's error: %v", err)
