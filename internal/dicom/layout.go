@@ -62,7 +62,7 @@ func (in *Instance) NewLayout(ctx context.Context, read FrameReader) (*Layout, e
 	}
 	f.Size = int64(len(f.head)) + int64(len(f.end()))
 	for _, n := range f.frames {
-		f.Size += f.room(n)
+		f.Size += f.pieceBytes(n)
 	}
 	return f, nil
 }
@@ -80,8 +80,8 @@ func (f *Layout) copied() {
 // isNative reports whether the frames are not items.
 func (f *Layout) isNative() bool { return f.in.stored != nil || f.in.pixels.how == decoded }
 
-// room returns the bytes that a piece takes.
-func (f *Layout) room(n uint32) int64 {
+// pieceBytes returns how many bytes a piece occupies in the file.
+func (f *Layout) pieceBytes(n uint32) int64 {
 	if f.isNative() {
 		return int64(n)
 	}
@@ -163,7 +163,7 @@ func (f *Layout) WriteTo(w io.Writer, read FrameReader, tick func() error) error
 			buf = appendItem(buf, even(size))
 		}
 		start := len(buf)
-		place := int(f.room(size))
+		place := int(f.pieceBytes(size))
 		if !f.isNative() {
 			place -= itemHeader
 		}
@@ -201,7 +201,7 @@ func (f *Layout) verify(file io.ReaderAt, read FrameReader) error {
 		if want, err = read(want[:0], n); err != nil {
 			return err
 		}
-		got = append(got[:0], make([]byte, f.room(size))...)
+		got = append(got[:0], make([]byte, f.pieceBytes(size))...)
 		if _, err := file.ReadAt(got, at); err != nil {
 			return err
 		}
