@@ -67,7 +67,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/inspect", "tiff slide internal/structure internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/dicom internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
-	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
+	{"internal/bucketstore", "internal/bucket internal/catalog internal/fsx internal/lease internal/managed internal/source internal/strictjson", ""},
+	{"internal/scan", "slide internal/barcode internal/bucket internal/bucketstore internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",
@@ -77,7 +78,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/httperr", "", ""},
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
-	{"internal/provision", "internal/catalog internal/source internal/managed internal/scan internal/config", ""},
+	{"internal/provision", "internal/bucket internal/bucketstore internal/catalog internal/source internal/managed internal/scan internal/config", ""},
 	{"internal/limit", "internal/socket internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
@@ -95,14 +96,14 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/webui", "internal/etag internal/httperr", ""},
 	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
 	{"internal/dicomweb", "slide internal/fsx internal/etag internal/dicom internal/catalog internal/managed internal/authz internal/httperr internal/planes internal/render internal/profile internal/tile internal/rendercache internal/tile/answer", "github.com/maypok86/otter/v2"},
-	{"internal/api", "slide internal/dicom internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/slideatlas internal/mongodb internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/dicom internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/slideatlas internal/mongodb internal/bucket internal/bucketstore internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "tiff slide internal/fsx internal/synth internal/bigtiff internal/slideatlas internal/dicom test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "go.mongodb.org/mongo-driver/v2 golang.org/x/sync",
 	},
 	{"internal/backup", "internal/fsx internal/strictjson internal/db internal/catalog", ""},
-	{"internal/doctor", "internal/backup internal/socket internal/bucket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/backup internal/socket internal/bucket internal/bucketstore internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/instance", "internal/fsx", ""},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
@@ -115,7 +116,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/bucket internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/planes internal/region internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/profile internal/slideatlas internal/mongodump internal/bucket internal/bucketstore internal/mongodb internal/siteimport internal/socket internal/synth internal/codec internal/jpeg2000 internal/jpeg internal/planes internal/region internal/cutout internal/render internal/convert internal/dicom internal/strictjson internal/db internal/catalog internal/source internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/instance internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -100,8 +100,11 @@ func checkImages(root string, fields map[string]any) error {
 		if _, err := source.CheckRoot(root); err != nil {
 			return &config.FieldError{Field: "root", Err: err}
 		}
-		if fields["mode"] == string(catalog.Managed) {
+		if fields["mode"] == string(catalog.Managed) && catalog.KindOf(root) != catalog.S3 {
 			return &config.FieldError{Field: "mode", Err: errors.New("images of a database are only read: remove the line")}
+		}
+		if fields["incoming"] != nil {
+			return &config.FieldError{Field: "incoming", Err: errors.New("only managed stores in folders have an incoming folder: remove the line")}
 		}
 	}
 	if err := source.CheckSecret(root, secret); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/provision"
@@ -100,11 +101,11 @@ func (s *configFile) follow(srv *server.Server, log *slog.Logger, level *slog.Le
 
 // provisionStores provisions the stores of the file. A failure of one store is logged, and does not
 // stop the others.
-func provisionStores(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string) error {
+func provisionStores(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string, buckets bucket.Settings) error {
 	if f == nil {
 		return nil
 	}
-	o := provision.Options{Catalog: cat, Host: host, Edit: editProvisioned}
+	o := provision.Options{Catalog: cat, Host: host, Edit: editProvisioned, Bucket: buckets}
 	changes, err := provision.Apply(ctx, o, f)
 	for _, c := range changes {
 		log := log.With("store", c.ID, "key", "stores."+c.Name)

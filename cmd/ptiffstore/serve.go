@@ -68,12 +68,12 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 		return err
 	}
 	defer s.Close()
-	if err := provisionStores(ctx, s.Catalog(), log, file.file, c.host()); err != nil {
+	if err := provisionStores(ctx, s.Catalog(), log, file.file, c.host(), c.bucketFlags.settings(log)); err != nil {
 		return err
 	}
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
 		p.Serve.serverFlags.apply(s, level)
-		return provisionStores(ctx, s.Catalog(), log, file.file, c.host())
+		return provisionStores(ctx, s.Catalog(), log, file.file, c.host(), c.bucketFlags.settings(log))
 	})
 	return s.Run(ctx)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -151,15 +151,15 @@ func given(list []string) []string {
 
 type storeAddCmd struct {
 	sourceFlags
-	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or s3://BUCKET/PREFIX: a part of a bucket. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
-	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
-	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
+	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into. Or s3://BUCKET/PREFIX: a part of a bucket, empty for a managed store. Or mongodb://USER@HOST/DATABASE, or dump:///FOLDER: a database of SlideAtlas, or a folder that mongodump wrote of one."`
+	Managed  bool   `help:"Create a managed store: files are uploaded, or arrive in an incoming folder, and get names of the store's own."`
+	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store in a folder. Default: incoming in it."`
 	storeSettings
 	JSON bool `help:"Print JSON."`
 }
 
 func (*storeAddCmd) Help() string {
-	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox\n  ptiffstore store add s3://slides/scanner1 --s3-endpoint https://storage.example.org --s3-path-style\n  ptiffstore store add mongodb://reader@db:27017/tiles1 --password-file /etc/ptiffstore/tiles1 --label 'Old slides'\n  ptiffstore store add dump:///backups/tiles1"
+	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox\n  ptiffstore store add s3://slides/scanner1 --s3-endpoint https://storage.example.org --s3-path-style\n  ptiffstore store add s3://slides/archive --managed --label Archive\n  ptiffstore store add mongodb://reader@db:27017/tiles1 --password-file /etc/ptiffstore/tiles1 --label 'Old slides'\n  ptiffstore store add dump:///backups/tiles1"
 }
 
 // Run adds the store and prints its id.
@@ -177,7 +177,7 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 		url, _ := c.url()
 		fmt.Fprintf(std.err, "created a new catalog in %s\n", c.words(url))
 	}
-	if s, err = managed.AddStore(ctx, cat, *s); err != nil {
+	if s, err = bucketstore.AddStore(ctx, cat, c.settings(quiet()), *s); err != nil {
 		return err
 	}
 	c.try(std, s)
@@ -241,13 +241,19 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 
 // images sets the root of a store that is not a folder of files.
 func (c *storeAddCmd) images(s *catalog.Store) (err error) {
-	if c.Managed || c.Incoming != "" {
-		return usage(errors.New("images of a database or bucket are only read: use neither --managed nor --incoming"))
-	}
 	if s.Root, err = source.CheckRoot(c.Folder); err != nil {
 		return usage(err)
 	}
 	s.Kind = catalog.KindOf(s.Root)
+	if c.Managed && s.Kind != catalog.S3 {
+		return usage(errors.New("images of a database are only read: do not use --managed"))
+	}
+	if c.Incoming != "" {
+		return usage(errors.New("--incoming is for managed stores in folders; into a bucket slides are uploaded"))
+	}
+	if c.Managed {
+		s.Mode = catalog.Managed
+	}
 	if s.Kind == catalog.Dump {
 		dir, err := filepath.EvalSymlinks(s.DumpFolder())
 		if err != nil {

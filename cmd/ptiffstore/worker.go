@@ -103,13 +103,13 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 		return err
 	}
 	defer s.Close()
-	if err := provisionStores(ctx, s.Catalog(), log, file.file, c.host()); err != nil {
+	if err := provisionStores(ctx, s.Catalog(), log, file.file, c.host(), c.bucketFlags.settings(log)); err != nil {
 		return err
 	}
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
 		level.Set(p.Worker.level())
 		s.SetCache(p.Worker.cache())
-		return provisionStores(ctx, s.Catalog(), log, file.file, c.host())
+		return provisionStores(ctx, s.Catalog(), log, file.file, c.host(), c.bucketFlags.settings(log))
 	})
 	return s.Run(ctx)
 }

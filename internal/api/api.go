@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
@@ -52,6 +53,8 @@ type API struct {
 	// StoreRoots are the folders in or below which stores may be added or moved over
 	// HTTP. If it is empty, none may.
 	StoreRoots storeroot.Roots
+	// Bucket are the server and the credentials of stores in buckets.
+	Bucket bucket.Settings
 	// Watching, if not nil, returns the watch status of each store, by id.
 	Watching func() map[string]scan.Status
 	// Endpoints, if not nil, returns by URL why an endpoint of a store can't be reached

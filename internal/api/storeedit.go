@@ -20,6 +20,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -186,8 +188,11 @@ func (e *edit) apply(s *catalog.Store) error {
 	if s.Mode == "" {
 		s.Mode = catalog.InPlace
 	}
-	if s.Mode == catalog.Managed && catalog.KindOf(s.Root) != catalog.Directory {
-		return inField("mode", errors.New("images of a database or bucket are only read: in-place"))
+	if kind := catalog.KindOf(s.Root); s.Mode == catalog.Managed && kind != catalog.Directory && kind != catalog.S3 {
+		return inField("mode", errors.New("images of a database are only read: in-place"))
+	}
+	if s.Mode == catalog.Managed && catalog.KindOf(s.Root) == catalog.S3 && s.Incoming != "" {
+		return inField("incoming", errors.New("a store in a bucket has no folder for new files: upload them"))
 	}
 	if err := source.CheckSecret(s.Root, s.PasswordFile); err != nil {
 		return inField("password_file", err)
@@ -265,7 +270,7 @@ func (a storeAPI) addStore(ctx context.Context, e *edit, f *storeFields) (*catal
 	if err != nil {
 		return nil, err
 	}
-	put, err := managed.AddStore(ctx, a.Catalog, s)
+	put, err := bucketstore.AddStore(ctx, a.Catalog, a.Bucket, s)
 	if err != nil {
 		undo()
 		return nil, a.storeFailed(ctx, err)
@@ -278,7 +283,7 @@ func (a storeAPI) addStore(ctx context.Context, e *edit, f *storeFields) (*catal
 // created.
 func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 	undo = func() {}
-	if s.Mode != catalog.Managed || s.Incoming != "" {
+	if s.Mode != catalog.Managed || catalog.KindOf(s.Root) != catalog.Directory || s.Incoming != "" {
 		return undo, nil
 	}
 	path := filepath.Join(s.Root, "incoming")
@@ -383,6 +388,12 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	if s.Mode != catalog.Managed {
 		return undo, nil
 	}
+	if s.Kind = catalog.KindOf(s.Root); s.ManagedBucket() {
+		if err := bucketstore.Move(ctx, a.Bucket, s, held(s) > 0); err != nil {
+			return undo, a.storeFailed(ctx, err)
+		}
+		return undo, nil
+	}
 	if id, err := managed.Marked(s.Root); err != nil {
 		return undo, a.storeFailed(ctx, err)
 	} else if id != s.ID && held(s) > 0 {
@@ -413,7 +424,12 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return newError(http.StatusConflict, "The folder is the same as, contains or is inside the folder of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):
 		return invalid(errors.New(words(err, catalog.ErrInvalid)))
-	case errors.Is(err, managed.ErrOtherStore), errors.Is(err, managed.ErrNotEmpty):
+	case errors.Is(err, bucket.ErrUnavailable):
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The server of the bucket does not answer. Try again."), http.Header{"Retry-After": {"10"}})
+	case errors.Is(err, bucket.ErrDenied):
+		return invalid(inField("root", fmt.Errorf("%w: a managed store needs permission to list the bucket, and to read, write and delete its objects", err)))
+	case errors.Is(err, managed.ErrOtherStore), errors.Is(err, managed.ErrNotEmpty),
+		errors.Is(err, bucketstore.ErrOtherStore), errors.Is(err, bucketstore.ErrNotEmpty), errors.Is(err, bucketstore.ErrNotMoved):
 		return newError(http.StatusConflict, sentence(err))
 	case errors.Is(err, managed.ErrBadFolders):
 		return invalid(errors.New("incoming: it must not be the store's folder, contain it, or be inside its slides, staging, quarantine or trash"))

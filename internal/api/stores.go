@@ -24,7 +24,7 @@ type store struct {
 	ID         string     `json:"id" doc:"Opaque."`
 	Label      string     `json:"label" doc:"Label, set by users."`
 	Copyright  *string    `json:"copyright" doc:"Copyright notice, set by users."`
-	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files arrive in a folder, and the server stores them under their digest."`
+	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files are uploaded or arrive in a folder, and the server stores them under names of its own."`
 	Kind       string     `json:"kind" enum:"directory,mongodb,dump,s3" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database. s3: objects in a bucket of an S3-compatible server, each a file."`
 	ExternalID *string    `json:"external_id" doc:"Id of the store in another application, such as SlideAtlas."`
 	Root       *string    `json:"root" doc:"Folder of the slides, or the URL of their database or bucket: mongodb://USER@HOST/DATABASE, dump:///FOLDER or s3://BUCKET/PREFIX/; null unless the caller is an admin."`
@@ -242,7 +242,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Kind: string(catalog.KindOf(s.Root)), ExternalID: known(s.ExternalID), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
-		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.Mode == catalog.Managed && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
+		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.ManagedFolder() && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
 		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
 	}
 	if admin && s.Provisioned != nil {

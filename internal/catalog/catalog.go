@@ -54,6 +54,7 @@ type Catalog struct {
 	Leases       *Leases
 	Workers      *Workers
 	Structures   *Structures
+	Uploads      *Uploads
 
 	*handle
 }
@@ -62,8 +63,8 @@ type Catalog struct {
 func of(h *handle) *Catalog {
 	return &Catalog{
 		Stores: &Stores{h}, Images: &Images{h}, Verification: &Verification{h}, Changes: &Changes{h}, Leases: &Leases{h}, Workers: &Workers{h},
-		Structures: &Structures{handle: h},
-		handle:     h,
+		Structures: &Structures{handle: h}, Uploads: &Uploads{h},
+		handle: h,
 	}
 }
 

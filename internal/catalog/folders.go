@@ -27,7 +27,7 @@ func (s *Store) File(path string) string {
 // and does not follow symbolic links. The addresses of databases and buckets are for packages
 // mongodb and bucket to check.
 func (s *Store) settle() error {
-	if s.Kind != Directory && s.Mode == InPlace {
+	if s.Kind != Directory && s.Mode == InPlace || s.ManagedBucket() {
 		return s.settleRemote()
 	}
 	if s.Mode != InPlace && s.Mode != Managed {
@@ -68,7 +68,7 @@ func (s *Store) settle() error {
 // settleRemote normalizes the root of a store that is not a directory.
 func (s *Store) settleRemote() error {
 	if s.Incoming != "" {
-		return fmt.Errorf("%w: a store in place has no incoming folder: its files stay where they are", ErrInvalid)
+		return fmt.Errorf("%w: only a managed store in a folder has an incoming folder", ErrInvalid)
 	}
 	if s.Kind == MongoDB {
 		if s.PasswordFile != "" && !filepath.IsAbs(s.PasswordFile) {

@@ -28,7 +28,7 @@ func TestMigrate(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, q := range []string{
-				`DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`,
+				`DROP TABLE uploads`, `DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`,
 				`ALTER TABLE counts DROP COLUMN bytes`, `DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
 				`DELETE FROM goose_db_version WHERE version_id > 1`,
 			} {

@@ -17,7 +17,7 @@ type Mode string
 
 const (
 	InPlace Mode = "in-place" // the folder is read and never written
-	Managed Mode = "managed"  // files arrive in a folder and are moved to a path that contains their digest
+	Managed Mode = "managed"  // files are added by uploads, or arrive in a folder, and are kept under names of the store's own
 )
 
 // A Kind is where the slides of a store are.
@@ -42,6 +42,14 @@ func KindOf(root string) Kind {
 	}
 	return Directory
 }
+
+// ManagedFolder reports whether the store is managed, with its files in folders.
+func (s *Store) ManagedFolder() bool {
+	return s.Mode == Managed && (s.Kind == Directory || s.Kind == "")
+}
+
+// ManagedBucket reports whether the store is managed, with its slides in a bucket.
+func (s *Store) ManagedBucket() bool { return s.Mode == Managed && s.Kind == S3 }
 
 // dumpScheme begins the root of a [Dump]; the absolute path of its folder follows.
 const dumpScheme = "dump://"

@@ -125,8 +125,8 @@ func (v *Receiver) target(ctx context.Context) (*catalog.Store, error) {
 		return nil, err
 	}
 	st := namedStore(stores, v.o.Store)
-	if st == nil || st.Mode != catalog.Managed {
-		return nil, &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The setting stow_store does not name a managed store of this server, so it cannot receive instances.", RetryAfter: 60}
+	if st == nil || !st.ManagedFolder() {
+		return nil, &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The setting stow_store does not name a managed store in a folder of this server, so it cannot receive instances.", RetryAfter: 60}
 	}
 	return st, nil
 }

@@ -265,7 +265,7 @@ func (v *Receiver) Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for i := range stores {
-		if stores[i].Mode == catalog.Managed && ctx.Err() == nil {
+		if stores[i].ManagedFolder() && ctx.Err() == nil {
 			n, err := sweep(&stores[i])
 			errs = append(errs, withoutPath(err))
 			if n > 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
@@ -38,7 +39,13 @@ func (e *examination) inBucket(ctx context.Context, n *notes, s *catalog.Store) 
 	}
 	n.ok("%s can be listed; credentials: %s", s.Root, source)
 	bucketObject(n, p, source)
-	if s.Mode == catalog.Managed {
+	if s.ManagedBucket() {
+		switch err := bucketstore.CheckMarker(ctx, s, b); {
+		case errors.Is(err, bucketstore.ErrNoMarker), errors.Is(err, bucketstore.ErrOtherStore):
+			n.wrong("check the address of the store and --s3-endpoint; nothing is marked missing meanwhile", "%v", err)
+		case err != nil:
+			bucketError(n, err, "the marker of the store cannot be read", "allow s3:GetObject for the objects of the bucket", source)
+		}
 		if err := b.ProbeWriting(ctx); err != nil {
 			bucketError(n, err, "an object cannot be written and deleted", "allow s3:PutObject and s3:DeleteObject for the objects of the bucket", source)
 		} else {

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/managed"
@@ -26,6 +28,7 @@ import (
 type Options struct {
 	Catalog *catalog.Catalog
 	Host    string // name of this host; folders of other hosts are not accessed
+	Bucket  bucket.Settings
 	// Edit gives a store the settings of the file except for its folders, id and mode.
 	Edit func(s *catalog.Store, fields map[string]any) error
 }
@@ -188,7 +191,7 @@ func (o *Options) add(ctx context.Context, f *config.File, d *config.Store) (*Ch
 	if s.Mode == catalog.Managed && !o.local(s.Host) {
 		return nil, fmt.Errorf("host: a managed store must be created on its own host: start a process with this file on %s", s.Host)
 	}
-	put, err := managed.AddStore(ctx, o.Catalog, s)
+	put, err := bucketstore.AddStore(ctx, o.Catalog, o.Bucket, s)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +205,9 @@ func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 	}
 	if !o.local(s.Host) {
 		return fmt.Errorf("root: a managed store must be moved on its own host: start a process with this file on %s", s.Host)
+	}
+	if s.Kind = catalog.KindOf(s.Root); s.ManagedBucket() {
+		return bucketstore.Move(ctx, o.Bucket, s, len(was.Counts) > 0)
 	}
 	if was.Root != s.Root && len(was.Counts) > 0 {
 		if id, err := managed.Marked(s.Root); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
@@ -22,6 +23,7 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	var list []*catalog.Image
 	var verdicts []inspect.Verdict
 	structures := map[*catalog.Image]*catalog.Structure{}
+	deleted := map[string]*time.Time{}
 	for _, l := range batch {
 		if l.inspection.Kind == inspect.Skipped {
 			p.skip(l)
@@ -37,6 +39,9 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 		}
 		if im != nil {
 			list, verdicts = append(list, im), append(verdicts, v)
+			if im.DeletedAt != nil && p.store.ManagedBucket() {
+				deleted[im.ID] = im.DeletedAt
+			}
 			if l.inspection.Structure != nil && im.State == catalog.Available {
 				structures[im] = l.inspection.Structure
 			}
@@ -48,10 +53,29 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	if err := p.c.Images.Put(ctx, list); err != nil {
 		return err
 	}
+	if err := p.stayDeleted(ctx, deleted); err != nil {
+		return err
+	}
 	for i, im := range list {
 		p.remember(im, &verdicts[i])
 	}
 	p.putStructures(ctx, structures)
+	return nil
+}
+
+// stayDeleted deletes images of a rebuilt catalog again that were deleted when their sidecars were
+// written.
+func (p *scan) stayDeleted(ctx context.Context, deleted map[string]*time.Time) error {
+	for id, at := range deleted {
+		if _, err := p.c.Images.Update(ctx, id, func(im *catalog.Image) error {
+			if im.DeletedAt == nil {
+				im.DeletedAt = at
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -121,7 +145,7 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 	if errors.Is(err, catalog.ErrNotFound) {
 		old, err = p.owner(ctx, l)
 	}
-	if err != nil {
+	if err != nil || old == nil {
 		return nil, err
 	}
 	im := *old
@@ -135,6 +159,9 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 			now := p.s.now().UTC()
 			im.DamagedAt, im.Damage = &now, why
 		}
+	}
+	if p.store.ManagedBucket() {
+		bucketScan{p}.keep(&im, old)
 	}
 	same := im.Path == old.Path && im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
 	if old.DeletedAt == nil {
@@ -164,10 +191,14 @@ func (p *scan) digestOf(l *inspected, old *catalog.Image) *string {
 	return &digest
 }
 
-// owner returns the image of a file whose path the catalog does not know.
+// owner returns the image of a file whose path the catalog does not know; nil if it is not to be
+// recorded now.
 func (p *scan) owner(ctx context.Context, l *inspected) (*catalog.Image, error) {
 	if p.prefix == managed.Slides {
 		return managedScan{p}.imageOfSlide(ctx, l)
+	}
+	if p.store.ManagedBucket() {
+		return bucketScan{p}.imageOf(ctx, l)
 	}
 	return p.renamed(ctx, l)
 }

@@ -19,7 +19,7 @@ type Survey struct {
 // ctx ends, it returns the counts so far with the context's error.
 func Count(ctx context.Context, st *catalog.Store) (Survey, error) {
 	base := st.Root
-	if st.Mode == catalog.Managed {
+	if st.ManagedFolder() {
 		base = managed.IncomingOf(st)
 	}
 	var s Survey

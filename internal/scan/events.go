@@ -61,7 +61,7 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 	if err := p.inspectAll(ctx, p.due); err != nil {
 		return *p.result, p.whole, err
 	}
-	if st.Mode == catalog.Managed {
+	if st.ManagedFolder() {
 		if err := p.dispatchTouched(ctx); err != nil {
 			return *p.result, p.whole, err
 		}

@@ -20,7 +20,7 @@ func filterOf(st *catalog.Store) source.Filter {
 
 // Converts reports whether flat images that arrive in a store are converted to pyramids.
 // Nothing is ever written into an in-place store.
-func Converts(st *catalog.Store) bool { return st.Mode == catalog.Managed && !st.NoConvert }
+func Converts(st *catalog.Store) bool { return st.ManagedFolder() && !st.NoConvert }
 
 // Accepts reports whether a file of that name in a store's folder may be a slide.
 func Accepts(st *catalog.Store, name string) bool { return filterOf(st).Allows(name) }

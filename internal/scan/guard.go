@@ -262,7 +262,7 @@ func (p guard) markBatchMissing(ctx context.Context, paths []string) error {
 		if err != nil {
 			return err
 		}
-		if p.store.Mode == catalog.Managed {
+		if p.store.ManagedFolder() {
 			if found, err := (managedScan{p.scan}).recovery().FindMoved(ctx, im); found || err != nil {
 				if err != nil {
 					return err

@@ -38,8 +38,8 @@ func (s *Syncer) Slide(ctx context.Context, st *catalog.Store, path string) (*so
 // and imports that file; see [managed.Store.Adopt]. An image that was moved before is only
 // imported.
 func (s *Syncer) Adopt(ctx context.Context, image, from string, to *catalog.Store, a managed.Adoption) (managed.Imported, error) {
-	if to.Mode != catalog.Managed {
-		return managed.Imported{}, errors.New("images are moved into managed stores only")
+	if !to.ManagedFolder() {
+		return managed.Imported{}, errors.New("images are moved into managed stores in folders only")
 	}
 	if err := managed.CheckMarker(to); err != nil {
 		return managed.Imported{}, err
@@ -71,6 +71,10 @@ func (s *Syncer) Remove(ctx context.Context, image string) error {
 	if err := s.Catalog.Images.Delete(ctx, im.ID); err != nil || st.Mode != catalog.Managed {
 		return err
 	}
+	if st.ManagedBucket() {
+		s.noteInBucket(ctx, st, im.ID)
+		return nil
+	}
 	if err := s.managedStore(st).Trash(ctx, im.ID); !errors.Is(err, ErrBusy) {
 		return err
 	}
@@ -85,8 +89,14 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	if st.Mode != catalog.Managed || !strings.HasPrefix(im.Path, managed.Trash) {
-		return s.Catalog.Images.Restore(ctx, im.ID)
+	if !st.ManagedFolder() || !strings.HasPrefix(im.Path, managed.Trash) {
+		if err := s.Catalog.Images.Restore(ctx, im.ID); err != nil {
+			return err
+		}
+		if st.ManagedBucket() {
+			s.noteInBucket(ctx, st, im.ID)
+		}
+		return nil
 	}
 	return s.managedStore(st).Restore(ctx, im)
 }
@@ -107,7 +117,7 @@ func (s *Syncer) Retry(ctx context.Context, image string) error {
 		return fmt.Errorf("%w: the image was deleted: restore it first", catalog.ErrNotFound)
 	}
 	path := im.Path
-	if strings.HasPrefix(im.Path, managed.Quarantine) && st.Mode == catalog.Managed {
+	if strings.HasPrefix(im.Path, managed.Quarantine) && st.ManagedFolder() {
 		if path, err = s.managedStore(st).Release(ctx, image); err != nil {
 			return err
 		}
@@ -125,7 +135,7 @@ func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path strin
 	if err := s.follow(ctx); err != nil {
 		return err
 	}
-	if strings.HasPrefix(path, managed.Slides) && st.Mode == catalog.Managed {
+	if strings.HasPrefix(path, managed.Slides) && st.ManagedFolder() {
 		kept, closeRoot, err := managedScan{p}.slidesScan()
 		if err != nil {
 			return err
@@ -154,7 +164,7 @@ func (s *Syncer) managedImage(ctx context.Context, id string) (*catalog.Image, *
 	if err != nil {
 		return nil, nil, err
 	}
-	if st.Mode == catalog.Managed {
+	if st.ManagedFolder() {
 		err = managed.CheckMarker(st)
 	}
 	return im, st, err

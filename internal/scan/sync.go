@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -84,9 +85,12 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	}
 	defer p.src.Close()
 	p.c, p.enter = c, enter
-	if st.Mode == catalog.Managed {
+	switch {
+	case st.ManagedFolder():
 		err = managedScan{p}.run(ctx)
-	} else {
+	case st.ManagedBucket():
+		err = bucketScan{p}.run(ctx)
+	default:
 		err = p.whole(ctx)
 	}
 	p.result.Next = fo.waiting.Next()
@@ -108,7 +112,7 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) 
 		return p, p.openImages()
 	}
 	base := st.Root
-	if st.Mode == catalog.Managed {
+	if st.ManagedFolder() {
 		if err := managed.CheckMarker(st); err != nil {
 			return nil, err
 		}
@@ -158,6 +162,9 @@ func (p *scan) openImages() error {
 	if c, ok := src.(interface{ Ahead() time.Duration }); ok {
 		p.ahead = c.Ahead()
 		p.settlePolicy.Settle = cmp.Or(p.store.Settle, cmp.Or(p.s.Settle, DefaultSettle))
+	}
+	if p.store.ManagedBucket() {
+		p.settlePolicy.Settle = math.MinInt64 // complete when they were recorded
 	}
 	return nil
 }
@@ -374,10 +381,13 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if p.store.Mode == catalog.Managed {
+	switch {
+	case p.store.ManagedFolder():
 		if _, err := p.s.managedStore(p.store).EmptyTrash(ctx, p.c); err != nil {
 			return err
 		}
+	case p.store.ManagedBucket():
+		bucketScan{p}.emptyTrash(ctx)
 	}
 	if p.store.DropAfter <= 0 {
 		return nil

@@ -250,7 +250,7 @@ func (r *watch) listen() {
 		return
 	}
 	root, prefix := r.store.Root, ""
-	if r.store.Mode == catalog.Managed {
+	if r.store.ManagedFolder() {
 		root, prefix = managed.IncomingOf(r.store), managed.Incoming
 	}
 	m, err := source.FileSystemOf(root)

@@ -122,7 +122,7 @@ func (s *Server) handler() http.Handler {
 		Catalog: s.storage.catalog, Tiles: s.storage.tiles, Renderer: s.storage.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, CorrectColors: s.o.HTTP.CorrectColors, Viewers: s.o.HTTP.Viewers, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control every client that the guard admits is an admin
 		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Tasks: s.tasks, Closing: s.closing,
-		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry,
+		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry, Bucket: s.o.Bucket,
 	}
 	a.Register(mux)
 	uploads := http.NewServeMux()

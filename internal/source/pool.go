@@ -54,7 +54,7 @@ func (p *Pool) Open(st *catalog.Store) (Source, error) {
 	if p.closed {
 		return nil, fs.ErrClosed
 	}
-	settings := strings.Join(slices.Concat([]string{st.Root, st.PasswordFile, ""}, st.Include, []string{""}, st.Exclude), "\x00")
+	settings := strings.Join(slices.Concat([]string{string(st.Mode), st.Root, st.PasswordFile, ""}, st.Include, []string{""}, st.Exclude), "\x00")
 	s := p.open[st.ID]
 	if s != nil && s.settings != settings {
 		p.retire(st.ID)
@@ -94,9 +94,31 @@ func (p *Pool) source(st *catalog.Store) (Source, error) {
 		}
 		return newDump(st.DumpFolder(), filepath.Join(p.Indexes, st.ID), filter), nil
 	case catalog.S3:
+		if st.Mode == catalog.Managed {
+			return newManagedObjects(st.Root, p.Bucket)
+		}
 		return newObjects(st.Root, p.Bucket, bucketFilter(st.Include, st.Exclude))
 	}
 	return nil, errors.New("the store is a directory")
+}
+
+// OpenBucket returns the bucket of a store for work that may wait, with the connections of the
+// store's source. The caller calls done after its last request.
+func (p *Pool) OpenBucket(st *catalog.Store) (b *bucket.Bucket, done func(), err error) {
+	if st.Kind != catalog.S3 {
+		return nil, nil, errors.New("the store is not in a bucket")
+	}
+	src, err := p.Open(st)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, _ := src.(*sharedFiles)
+	o, ok := s.Source.(*objects)
+	if !ok {
+		src.Close()
+		return nil, nil, errors.New("the store is not in a bucket")
+	}
+	return o.bucket.Background(), func() { src.Close() }, nil
 }
 
 // retire closes the source of a store as soon as it is not in use. The caller must hold mu.

@@ -29,6 +29,7 @@ type objects struct {
 	settings bucket.Settings
 	bucket   *bucket.Bucket
 	filter   Filter
+	below    string // items have keys that begin with it
 
 	mu     sync.Mutex
 	probed time.Time // when the server was last probed
@@ -47,6 +48,26 @@ func bucketFilter(include, exclude []string) Filter {
 		include = bucketInclude
 	}
 	return NewFilter(include, exclude)
+}
+
+const (
+	// ManagedSlides begins the keys of the slides of a managed store in a bucket.
+	ManagedSlides = "slides/"
+	// ManagedSuffix ends them, whatever the format.
+	ManagedSuffix = ".tiff"
+)
+
+// managedObjects selects the slides of a managed store, whatever the patterns of the store: it
+// has named them.
+var managedObjects = NewFilter([]string{ManagedSlides + "*/*" + ManagedSuffix}, nil)
+
+// newManagedObjects returns the source of a managed store in a bucket.
+func newManagedObjects(root string, settings bucket.Settings) (*objects, error) {
+	o, err := newObjects(root, settings, managedObjects)
+	if err == nil {
+		o.below = ManagedSlides
+	}
+	return o, err
 }
 
 // newObjects returns the source of a bucket. It sends no request yet.
@@ -132,6 +153,9 @@ func hashOf(texts ...string) uint64 {
 	return max(binary.BigEndian.Uint64(sum[:]), 1)
 }
 
+// ObjectIdentity returns the identity that the item of an object has.
+func ObjectIdentity(key string, id bucket.Identity) fsx.Identity { return identityOf(key, id) }
+
 // identityOf returns the identity of the object with a key. It is the same on every host, and
 // that of an object with the same bytes at another time, or under another key, is another.
 //
@@ -171,7 +195,7 @@ func (o *objects) List(ctx context.Context, opts ListOptions) (*Listing, error) 
 	if err := ctx.Err(); err != nil {
 		return l, err
 	}
-	below := ""
+	below := o.below
 	if opts.Below != "" {
 		below = strings.TrimSuffix(opts.Below, "/") + "/"
 	}

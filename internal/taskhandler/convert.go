@@ -58,7 +58,7 @@ func unconverted(ctx context.Context, c *catalog.Catalog, image string, why erro
 
 // convertible reports whether an image is in the quarantine of a managed store.
 func convertible(st *catalog.Store, im *catalog.Image) bool {
-	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
+	return st.ManagedFolder() && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
 }
 
 func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, error) {

@@ -173,7 +173,7 @@ func (f *FollowUps) all(ctx context.Context, store string) (again bool, err erro
 	}
 	began := time.Now()
 	for _, kind := range []string{task.ImportFile, task.HashImage, task.ReadBarcode} {
-		if kind == task.ImportFile && s.Mode != catalog.Managed || !follows(s, kind) {
+		if kind == task.ImportFile && !s.ManagedFolder() || !follows(s, kind) {
 			continue
 		}
 		v, err := f.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})

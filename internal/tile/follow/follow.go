@@ -135,14 +135,14 @@ func (f *Follower) apply(im *catalog.Change) {
 // path returns the path of an image's file: absolute for a managed store, as its files lie
 // in two directories. Sets of files are opened by their paths in the catalog.
 func (f *Follower) path(im *catalog.Change) string {
-	if st := f.places[im.StoreID]; st.Mode == catalog.Managed && !catalog.IsSeries(im.Path) {
+	if st := f.places[im.StoreID]; st.ManagedFolder() && !catalog.IsSeries(im.Path) {
 		return st.File(im.Path)
 	}
 	return im.Path
 }
 
 func tilesStore(s *catalog.Store) *tile.Store {
-	t := &tile.Store{ID: s.ID, ExternalID: s.ExternalID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels, Moves: s.Mode == catalog.Managed}
+	t := &tile.Store{ID: s.ID, ExternalID: s.ExternalID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels, Moves: s.ManagedFolder()}
 	if s.Kind != catalog.Directory {
 		t.Kind = string(s.Kind)
 	}

@@ -1,0 +1,112 @@
+package bucketstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/lease"
+)
+
+// An Arrival is a complete object under [Key] of its image, which the catalog does not have yet.
+type Arrival struct {
+	Image    string // id
+	FileName string
+	Digest   string // SHA-256 of the object; "" if it is unknown
+	Identity bucket.Identity
+	// From, if not nil, is the record of an image that the object is a copy of: its names, its
+	// labels and its time.
+	From *catalog.Image
+}
+
+// receiveWait is how long the arrival of another copy of the same slide is waited for.
+const receiveWait = 10 * time.Second
+
+// Receive records an object. It may be called again after an error or a crash, in any process,
+// even if it succeeded. If the store has the same slide already, the object is removed, and
+// Receive returns that slide's id; otherwise the id of the image.
+//
+// The error is [lease.ErrBusy] if another process receives a copy of the same slide.
+func (s *Store) Receive(ctx context.Context, a Arrival) (image string, err error) {
+	if known, err := anyImage(ctx, s.Catalog, a.Image); err != nil {
+		return "", err
+	} else if known != nil && known.StoreID == s.ID && known.Path == Key(a.Image) {
+		return a.Image, nil // before
+	}
+	ctx, release, err := s.turn(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	first, err := s.sameSlide(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	if first != "" {
+		return first, s.discard(ctx, a)
+	}
+	if err := a.sidecar(s.ID, s.Now()).write(ctx, s.Bucket); err != nil {
+		return "", err
+	}
+	return a.Image, s.Inspect(ctx, Key(a.Image))
+}
+
+// turn waits until no other copy of the same slide is being recorded.
+func (s *Store) turn(ctx context.Context, a Arrival) (context.Context, func(), error) {
+	if a.Digest == "" {
+		return ctx, func() {}, nil
+	}
+	for began := time.Now(); ; {
+		held, _, release, err := s.Leases.Take(ctx, "receive "+s.ID+" "+a.Digest)
+		if !errors.Is(err, lease.ErrBusy) || time.Since(began) > receiveWait {
+			return held, release, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// sameSlide returns the id of another image of the store with the same bytes, "" if there is none.
+func (s *Store) sameSlide(ctx context.Context, a Arrival) (string, error) {
+	if a.Digest == "" {
+		return "", nil
+	}
+	im, err := s.Catalog.Images.ByDigest(ctx, s.ID, a.Digest)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.ID == a.Image || im.DeletedAt != nil || im.State == catalog.Missing) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return im.ID, nil
+}
+
+// discard removes the object of a slide that the store has already, and its sidecar.
+func (s *Store) discard(ctx context.Context, a Arrival) error {
+	if err := s.Bucket.Delete(ctx, Key(a.Image), a.Identity); err != nil {
+		return objectError(a.Image, "removing a second copy", err)
+	}
+	return s.removeSidecar(ctx, a.Image)
+}
+
+// sidecar is the sidecar of an object that has arrived.
+func (a *Arrival) sidecar(store string, now time.Time) *Sidecar {
+	im := &catalog.Image{ID: a.Image, StoreID: store, CreatedAt: now}
+	if a.From != nil {
+		copied := *a.From
+		im = &copied
+		im.ID, im.StoreID, im.DeletedAt = a.Image, store, nil
+	} else {
+		im.FileName = strings.ToValidUTF8(a.FileName, "\uFFFD")
+	}
+	if im.Digest = nil; a.Digest != "" {
+		im.Digest = &a.Digest
+	}
+	return sidecarOf(im)
+}
