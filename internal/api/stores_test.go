@@ -534,6 +534,9 @@ func TestDeclared(t *testing.T) {
 // TestAddDatabase adds stores in databases, as far as the roots allow.
 func TestAddDatabase(t *testing.T) {
 	st := newStoresSite(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	st.api.Bucket.Endpoint = "http://127.0.0.1:1"
 	st.api.StoreRoots = append(st.api.StoreRoots, "mongodb://db:27017/", "dump:///backups", "s3://slides/scanners")
 	if err := errors.Join(os.WriteFile(st.path("roots/password"), []byte("hunter2\n"), 0o600), os.WriteFile(st.path("password"), []byte("hunter2\n"), 0o600)); err != nil {
 		t.Fatal(err)
@@ -555,7 +558,8 @@ func TestAddDatabase(t *testing.T) {
 		{"managed", body("root", "mongodb://db:27017/tiles2", "mode", "managed"), 422, "mode"},
 		{"bucket", body("root", "s3://slides/scanners/1"), 201, `"root":"s3://slides/scanners/1/"`},
 		{"bucket in a store", body("root", "s3://slides/scanners/1/2026"), 409, "inside the folder of another store"},
-		{"managed bucket", body("root", "s3://slides/scanners/2", "mode", "managed"), 422, "mode"},
+		{"managed bucket", body("root", "s3://slides/scanners/2", "mode", "managed"), 503, "does not answer"},
+		{"managed bucket with an incoming folder", body("root", "s3://slides/scanners/2", "mode", "managed", "incoming", st.path("roots/a")), 422, "incoming"},
 		{"another bucket", body("root", "s3://other/scanners/1"), 403, "store_roots"},
 		{"another prefix", body("root", "s3://slides/scanners-old"), 403, "store_roots"},
 		{"prefix that leaves its bucket", body("root", "s3://slides/scanners/../private"), 422, "prefix"},

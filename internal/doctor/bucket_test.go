@@ -21,6 +21,8 @@ func TestBucket(t *testing.T) {
 	proxy := server.Proxy(t)
 	name := server.Bucket(t)
 	server.Put(t, name, "slides/MUSTER^ERIKA.tiff", []byte("contents"))
+	server.Put(t, name, "managed/.ptiffstore-store", []byte("s1\n"))
+	server.Put(t, name, "other/.ptiffstore-store", []byte("s2\n"))
 	clock := func(d time.Duration) func(*http.Response) {
 		return func(r *http.Response) { r.Header.Set("Date", time.Now().Add(d).UTC().Format(http.TimeFormat)) }
 	}
@@ -35,8 +37,10 @@ func TestBucket(t *testing.T) {
 		text     string
 	}{
 		{name: "in order", fault: none, level: OK, text: "not with a wrong ETag"},
-		{name: "managed", mode: catalog.Managed, fault: none, level: OK, text: "written and deleted"},
-		{name: "read only", mode: catalog.Managed, fault: s3test.Fault{Kind: "put", Status: 403, Code: "AccessDenied"}, level: Wrong, text: "s3:PutObject"},
+		{name: "managed", root: "s3://" + name + "/managed/", mode: catalog.Managed, fault: none, level: OK, text: "written and deleted"},
+		{name: "no marker", mode: catalog.Managed, fault: none, level: Wrong, text: "no object .ptiffstore-store"},
+		{name: "marker of another store", root: "s3://" + name + "/other/", mode: catalog.Managed, fault: none, level: Wrong, text: "another store"},
+		{name: "read only", root: "s3://" + name + "/managed/", mode: catalog.Managed, fault: s3test.Fault{Kind: "put", Status: 403, Code: "AccessDenied"}, level: Wrong, text: "s3:PutObject"},
 		{name: "empty", root: "s3://" + name + "/none/", fault: none, level: Unknown, text: "no objects"},
 		{name: "no bucket", root: "s3://no-such-bucket/", fault: none, level: Wrong, text: "no such bucket"},
 		{name: "no permission to list", fault: s3test.Fault{Kind: "list", Status: 403, Code: "AccessDenied"}, level: Wrong, text: "s3:ListBucket"},
