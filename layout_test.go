@@ -84,7 +84,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/runcache internal/fsx internal/jpeg internal/icc internal/profile internal/etag", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/dicom internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/dicom internal/bucket internal/bucketstore internal/catalog internal/lease internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys golang.org/x/sync"},
 	{"internal/rendercache", "slide internal/icc internal/fsx internal/jpeg internal/planes internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/icc internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},

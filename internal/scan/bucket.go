@@ -118,12 +118,7 @@ func (p bucketScan) imageOf(ctx context.Context, l *inspected) (*catalog.Image, 
 
 // keep gives an inspected image what its object does not contain. An object with another identity
 // than before has to have the same bytes: verification compares them with the digest.
-func (bucketScan) keep(im, old *catalog.Image) {
-	im.FileName, im.Digest = old.FileName, old.Digest
-	if im.State == catalog.Broken || im.State == catalog.Unsupported {
-		im.State = catalog.Quarantined
-	}
-}
+func (bucketScan) keep(im, old *catalog.Image) { im.FileName, im.Digest = old.FileName, old.Digest }
 
 // bucketStore returns the operations on the objects of a managed store. The caller calls done.
 func (s *Syncer) bucketStore(st *catalog.Store) (b *bucketstore.Store, done func(), err error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/dicomweb"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
@@ -278,6 +279,10 @@ func (s *Server) openUploads(context.Context) error {
 	o.Catalog, o.Log, o.Loops = s.storage.catalog, s.log, &s.background.loops
 	a := &api.API{Access: s.access.api, Log: s.log}
 	o.Received = s.handlers.Syncer.Received
+	o.Buckets = &upload.Buckets{
+		Open: s.storage.sources.OpenBucket, Receive: s.handlers.Syncer.Receive,
+		Leases: &lease.Leases{Catalog: s.storage.catalog, Holder: lease.Holder(s.o.Host)},
+	}
 	o.Caller, o.UserName = a.Uploader, a.UserName
 	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {
 		admin, names, err := a.UploadRights(r, st)

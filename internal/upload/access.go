@@ -56,21 +56,21 @@ type found struct {
 
 // find returns the upload of a record for the caller. It refuses expired uploads, and
 // uploads of others unless others is set and the caller is an admin of the store.
-func (a *access) find(r *http.Request, f *folder, rec *record, others bool) (*found, error) {
-	who, err := a.caller(r, f.store)
+func (a *access) find(r *http.Request, d destination, rec *record, others bool) (*found, error) {
+	who, err := a.caller(r, d.storeOf())
 	e := entryOf(rec, stamp{})
-	if err == nil && f.expired(&e) {
+	if err == nil && d.expired(&e) {
 		return nil, errNoUpload
 	}
 	if err == nil && rec.Owner == who {
 		return &found{rec, true, true}, nil
 	}
 	if others {
-		rights, rerr := a.rights(r, f.store)
+		rights, rerr := a.rights(r, d.storeOf())
 		if rerr != nil {
 			return nil, rerr
 		}
-		if rights.Admin && !f.expired(&e) {
+		if rights.Admin && !d.expired(&e) {
 			return &found{rec, false, rights.Names}, nil
 		}
 	}

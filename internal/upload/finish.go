@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -23,13 +22,17 @@ import (
 // maxNames bounds how many files of one name there may be in an incoming folder.
 const maxNames = 1000
 
-// finish moves the complete file of an upload to the store, or removes it if its digest
-// is not the promised one. It is called again if it was interrupted. The record holds
-// the outcome.
-func (c *receiver) finish(ctx context.Context, f *folder, r *record) error {
+// finish makes a complete upload a slide of its store, or refuses it.
+func (c *receiver) finish(ctx context.Context, d destination, r *record) error {
 	if r.State != uploading || !r.complete() {
 		return nil
 	}
+	return d.finish(ctx, r)
+}
+
+// finish moves the complete file of an upload to the store, or removes it if its digest
+// is not the promised one.
+func (f *folder) finish(ctx context.Context, r *record) error {
 	st, err := f.dir.Lstat(part(r.ID))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && r.As != "":
@@ -54,7 +57,7 @@ func (c *receiver) finish(ctx context.Context, f *folder, r *record) error {
 	}
 	// The rename has changed only the ctime, unless the file was written to or replaced.
 	if was := look.Identity; id.Dev == was.Dev && id.Ino == was.Ino && id.Size == was.Size && id.MTime == was.MTime && id.Size == r.Length {
-		c.received.Put(id, r.Digest, look)
+		f.received.Put(id, r.Digest, look)
 	}
 	return f.end(r, received)
 }
@@ -126,28 +129,29 @@ func digestOf(state []byte) (string, error) {
 
 // settle finishes an upload that is complete and was not finished, unless another
 // request or process has claimed it, and returns its updated record.
-func (c *receiver) settle(ctx context.Context, f *folder, id string) (*record, error) {
+func (c *receiver) settle(ctx context.Context, d destination, id string) (*record, error) {
 	h, err := c.holds.take(id, false)
 	if errors.Is(err, errLocked) || errors.Is(err, errClosing) {
-		return f.load(id)
+		return d.load(id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer h.release()
-	r, err := f.load(id)
+	r, err := d.load(id)
 	if err != nil || r.State != uploading || !r.complete() {
 		return r, err
 	}
-	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
-	if err == nil {
-		defer file.Close()
-		if !fsx.TryLock(file) {
-			return r, nil // another process has claimed it
-		}
-		if r, err = f.load(id); err != nil {
-			return nil, err
-		}
+	release, err := d.claim(id)
+	if errors.Is(err, errLocked) {
+		return r, nil // another process has claimed it
 	}
-	return r, c.finish(ctx, f, r)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if r, err = d.load(id); err != nil {
+		return nil, err
+	}
+	return r, c.finish(ctx, d, r)
 }

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
@@ -56,8 +60,18 @@ type record struct {
 	MTime  int64        // of the complete file, in ns
 	Image  string       // id, once the catalog has it
 
+	// Of an upload into a bucket:
+	Object   string        `json:",omitempty"` // id of the image that the object will have
+	Parts    string        `json:",omitempty"` // the server's name of the upload in parts
+	PartSize int64         `json:",omitempty"` // of all parts but the last
+	Sent     []bucket.Part `json:",omitempty"` // parts that are complete
+	Tail     string        `json:",omitempty"` // key of the object with the bytes after them; "" for none
+	CRC      []byte        `json:",omitempty"` // state of the checksum of the bytes
+
 	CreatedAt time.Time
 	UsedAt    time.Time // last change
+
+	version int64 // of the record in the catalog
 }
 
 func (r *record) complete() bool { return r.Offset == r.Length }
@@ -66,16 +80,22 @@ func (r *record) complete() bool { return r.Offset == r.Length }
 // although users who may write into the incoming folder may put links there.
 type folder struct {
 	retention
-	store *catalog.Store
-	in    *os.Root // the incoming folder
-	dir   *os.Root // the hidden folder in it
-	ix    *index
+	store    *catalog.Store
+	in       *os.Root // the incoming folder
+	dir      *os.Root // the hidden folder in it
+	ix       *index
+	received *managed.Received // may be nil
 }
 
-// folders are the folders of all stores, and an index of the uploads in each.
+// folders are the destinations of all stores, and an index of the uploads in each.
 type folders struct {
 	retention
-	scanAge time.Duration // maximum age of an index
+	scanAge   time.Duration // maximum age of an index
+	catalog   *catalog.Catalog
+	received  *managed.Received   // may be nil
+	buckets   *Buckets            // nil for none
+	memory    *semaphore.Weighted // of the parts that are being received
+	orphanAge time.Duration
 
 	mu      sync.Mutex
 	indexes map[string]*index // by store and folder
@@ -89,10 +109,17 @@ func incoming(st *catalog.Store) string {
 	return filepath.Join(st.Root, "incoming")
 }
 
-// open opens the folder of a managed store's uploads, and creates it if mk. The error
-// is [fs.ErrNotExist] if it does not exist, and errAway if the incoming folder is not
-// that of the store: a disk may not be mounted.
-func (s *folders) open(st *catalog.Store, mk bool) (*folder, error) {
+// open opens the destination of a managed store's uploads for the request of ctx, and creates it
+// if mk. The error is [fs.ErrNotExist] if it does not exist, and errAway if the folder or the
+// bucket is not that of the store: a disk may not be mounted.
+func (s *folders) open(ctx context.Context, st *catalog.Store, mk bool) (destination, error) {
+	if st.ManagedBucket() {
+		return s.openBucket(ctx, st, mk)
+	}
+	return s.openFolder(st, mk)
+}
+
+func (s *folders) openFolder(st *catalog.Store, mk bool) (destination, error) {
 	path := incoming(st)
 	if id, err := managed.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
@@ -111,8 +138,12 @@ func (s *folders) open(st *catalog.Store, mk bool) (*folder, error) {
 		in.Close()
 		return nil, full(err)
 	}
-	return &folder{s.retention, st, in, dir, s.indexOf(st)}, nil
+	return &folder{s.retention, st, in, dir, s.indexOf(st), s.received}, nil
 }
+
+func (f *folder) storeOf() *catalog.Store { return f.store }
+
+func (f *folder) indexOf() *index { return f.ix }
 
 func (f *folder) close() {
 	f.dir.Close()

@@ -18,6 +18,9 @@ func answer(id string, err error) error {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e
 	}
+	if err := bucketAnswer(err); err != nil {
+		return err
+	}
 	for _, a := range []struct {
 		err error
 		httperr.Error
@@ -33,7 +36,8 @@ func answer(id string, err error) error {
 		{errChecksum, httperr.Error{Status: statusChecksum, Detail: "The checksum of the chunk does not match the header. Send the chunk again."}},
 		{errTooMuch, httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than Upload-Length announced."}},
 		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. The received data are kept: free some space, then resume.", RetryAfter: 60}},
-		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is unreachable: check that its disk is mounted, then resume.", RetryAfter: 30}},
+		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder or bucket is unreachable: check that its disk is mounted, or the address of the bucket, then resume.", RetryAfter: 30}},
+		{errNoBuckets, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "This server does not receive uploads into buckets: use the server that manages the stores.", RetryAfter: 60}},
 		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full: free some space, then resume.", RetryAfter: 60}},
 		{catalog.ErrAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Try again in a moment.", RetryAfter: 5}},
 		{catalog.ErrNotFound, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
@@ -48,7 +52,7 @@ func answer(id string, err error) error {
 // find returns the upload in the address, and its folder, which the caller closes. The
 // upload must be the caller's own or, if others is set, in a store that the caller is
 // an admin of.
-func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
+func (u *Uploads) find(r *http.Request, others bool) (destination, *found, error) {
 	id := r.PathValue("upload")
 	if !isID(id) {
 		return nil, nil, errNoUpload
@@ -62,21 +66,21 @@ func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := u.folders.open(&stores[i], false)
+		d, err := u.folders.open(r.Context(), &stores[i], false)
 		if errors.Is(err, errAway) {
 			missing = errAway // it may be there
 		}
 		if err != nil {
 			continue
 		}
-		rec, err := f.load(id)
+		rec, err := d.load(id)
 		if err == nil {
 			var it *found
-			if it, err = u.access.find(r, f, rec, others); err == nil {
-				return f, it, nil
+			if it, err = u.access.find(r, d, rec, others); err == nil {
+				return d, it, nil
 			}
 		}
-		f.close()
+		d.close()
 		if !errors.Is(err, errNoUpload) {
 			return nil, nil, err
 		}
@@ -104,16 +108,16 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
 	if !body && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" {
 		return refuse(http.StatusUnsupportedMediaType, "The first bytes of a file are sent as "+chunkType+".")
 	}
-	f, err := u.folders.open(st, true)
+	d, err := u.folders.open(r.Context(), st, true)
 	if err != nil {
 		return answer("", err)
 	}
-	defer f.close()
-	if err := u.space.begin(r, f, rec); err != nil {
+	defer d.close()
+	if err := u.space.begin(r, d, rec); err != nil {
 		return answer(rec.ID, err)
 	}
 	if body {
-		if rec, err = u.first(w, r, f, rec, sum); err != nil {
+		if rec, err = u.first(w, r, d, rec, sum); err != nil {
 			return answer(rec.ID, err)
 		}
 	}
@@ -125,20 +129,20 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
 
 // first receives the bytes that come with the creation of an upload. If that fails, the
 // upload is removed, because no client knows its address.
-func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *record, sum *checksum) (*record, error) {
+func (u *Uploads) first(w http.ResponseWriter, r *http.Request, d destination, rec *record, sum *checksum) (*record, error) {
 	h, err := u.holds.take(rec.ID, false)
 	if err != nil {
-		return rec, errors.Join(err, f.remove(rec.ID))
+		return rec, errors.Join(err, d.remove(rec.ID))
 	}
 	defer h.release()
-	now, err := u.receiver.receive(w, r, f, h, sum, nil)
+	now, err := u.receiver.receive(w, r, d, h, sum, nil)
 	switch {
 	case err == nil, errors.Is(err, errFull): // the client learns of the full disk with its next chunk
 		return now, nil
 	case now.State == refused:
 		return now, err
 	}
-	return now, errors.Join(err, f.remove(rec.ID))
+	return now, errors.Join(err, d.remove(rec.ID))
 }
 
 // wanted returns the upload that a request creates, and its store.
@@ -186,12 +190,12 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 }
 
 func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
-	f, it, err := u.find(r, false)
+	d, it, err := u.find(r, false)
 	if err != nil {
 		return answer("", err)
 	}
-	defer f.close()
-	rec, err := u.receiver.settle(r.Context(), f, it.ID)
+	defer d.close()
+	rec, err := u.receiver.settle(r.Context(), d, it.ID)
 	if err != nil {
 		return answer("", err)
 	}
@@ -219,17 +223,17 @@ func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, it, err := u.find(r, false)
+	d, it, err := u.find(r, false)
 	if err != nil {
 		return answer("", err)
 	}
-	defer f.close()
+	defer d.close()
 	h, err := u.holds.take(it.ID, false)
 	if err != nil {
 		return answer(it.ID, err)
 	}
 	defer h.release()
-	rec, err := u.receiver.receive(w, r, f, h, sum, &offset)
+	rec, err := u.receiver.receive(w, r, d, h, sum, &offset)
 	if rec.State != refused {
 		u.setState(w, rec)
 	}
@@ -242,11 +246,11 @@ func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
 
 // terminate removes an upload. A file that was moved to the store stays there.
 func (u *Uploads) terminate(w http.ResponseWriter, r *http.Request) error {
-	f, rec, err := u.find(r, true)
+	d, rec, err := u.find(r, true)
 	if err != nil {
 		return answer("", err)
 	}
-	defer f.close()
+	defer d.close()
 	if err := u.access.record(r, Event{Act: "upload.remove", Object: rec.ID + " " + rec.Store, Detail: rec.begunBy()}); err != nil {
 		return err
 	}
@@ -255,12 +259,12 @@ func (u *Uploads) terminate(w http.ResponseWriter, r *http.Request) error {
 		return answer(rec.ID, err)
 	}
 	defer h.release()
-	release, err := f.claim(rec.ID)
+	release, err := d.claim(rec.ID)
 	if err != nil {
 		return answer(rec.ID, err)
 	}
 	defer release()
-	if err := f.remove(rec.ID); err != nil {
+	if err := d.remove(rec.ID); err != nil {
 		return answer(rec.ID, err)
 	}
 	w.WriteHeader(http.StatusNoContent)

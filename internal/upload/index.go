@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"sync"
@@ -112,9 +113,9 @@ func (ix *index) all(keep func(*entry) bool) []entry {
 	return list
 }
 
-// refresh compares the index with the folder, unless that was done within age. It reads
+// refresh compares the index with the destination, unless that was done within age. It reads
 // only changed records.
-func (ix *index) refresh(f *folder, age time.Duration) error {
+func (ix *index) refresh(d destination, age time.Duration) error {
 	ix.scanning.Lock()
 	defer ix.scanning.Unlock()
 	if time.Since(ix.scanned) < age {
@@ -125,7 +126,7 @@ func (ix *index) refresh(f *folder, age time.Duration) error {
 	ix.touched = map[string]bool{}
 	known := maps.Clone(ix.entries)
 	ix.mu.Unlock()
-	found, err := f.scan(known)
+	found, err := d.scan(known)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	touched := ix.touched
@@ -178,18 +179,18 @@ func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
 }
 
 // refreshAll refreshes the indexes of all managed stores whose folders can be reached.
-func (s *folders) refreshAll(stores []catalog.Store, age time.Duration) error {
+func (s *folders) refreshAll(ctx context.Context, stores []catalog.Store, age time.Duration) error {
 	var errs []error
 	for i := range stores {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := s.open(&stores[i], false)
+		d, err := s.open(ctx, &stores[i], false)
 		if err != nil {
 			continue
 		}
-		errs = append(errs, f.ix.refresh(f, age))
-		f.close()
+		errs = append(errs, d.indexOf().refresh(d, age))
+		d.close()
 	}
 	return errors.Join(errs...)
 }

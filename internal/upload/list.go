@@ -128,15 +128,15 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 
 // show answers with the upload as JSON.
 func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
-	f, it, err := u.find(r, true)
+	d, it, err := u.find(r, true)
 	if err != nil {
 		return answer("", err)
 	}
-	defer f.close()
-	if it.record, err = u.receiver.settle(r.Context(), f, it.ID); err != nil {
+	defer d.close()
+	if it.record, err = u.receiver.settle(r.Context(), d, it.ID); err != nil {
 		return answer("", err)
 	}
-	v, err := u.views.of(r.Context(), f.store, it)
+	v, err := u.views.of(r.Context(), d.storeOf(), it)
 	if err != nil {
 		return answer(it.ID, err)
 	}
@@ -165,16 +165,16 @@ func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]li
 	if !mayUpload && !rights.Admin {
 		return nil, nil
 	}
-	f, err := u.folders.open(st, false)
+	d, err := u.folders.open(r.Context(), st, false)
 	if err != nil {
 		return nil, nil //nolint:nilerr // unreachable, or without uploads
 	}
-	defer f.close()
-	if err := f.ix.refresh(f, u.folders.scanAge); err != nil {
+	defer d.close()
+	if err := d.indexOf().refresh(d, u.folders.scanAge); err != nil {
 		return nil, err
 	}
 	var list []listing
-	for _, e := range f.ix.all(func(e *entry) bool { return !e.pending && !f.expired(e) && (q.state == "" || q.state == e.state) }) {
+	for _, e := range d.indexOf().all(func(e *entry) bool { return !e.pending && !d.expired(e) && (q.state == "" || q.state == e.state) }) {
 		l := listing{entry: e, store: st, own: mayUpload && e.owner == who}
 		l.names = l.own || rights.Names
 		if (l.own || rights.Admin) && (q.cursor.id == "" || q.cursor.compare(l.place()) < 0) {

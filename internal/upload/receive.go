@@ -5,23 +5,21 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 // A receiver writes the bodies of requests to uploads, and moves complete files into their
 // stores.
 type receiver struct {
-	holds    *holds
-	space    *space
-	received *managed.Received // may be nil
-	idle     time.Duration
+	retention
+	holds *holds
+	space *space
+	idle  time.Duration
 }
 
 // receive appends the body of a request to an upload that is held, if the offset is
 // right, and finishes the upload when it is complete. It returns the updated record.
-func (c *receiver) receive(w http.ResponseWriter, r *http.Request, f *folder, h *hold, sum *checksum, offset *int64) (*record, error) {
-	rec, err := f.load(h.id)
+func (c *receiver) receive(w http.ResponseWriter, r *http.Request, d destination, h *hold, sum *checksum, offset *int64) (*record, error) {
+	rec, err := d.load(h.id)
 	if err != nil {
 		return &record{ID: h.id, State: refused}, err // it was terminated since
 	}
@@ -35,13 +33,13 @@ func (c *receiver) receive(w http.ResponseWriter, r *http.Request, f *folder, h 
 		if r.ContentLength != 0 {
 			return rec, errTooMuch
 		}
-		return rec, c.finish(r.Context(), f, rec)
+		return rec, c.finish(r.Context(), d, rec)
 	}
 	if !c.holds.enter(rec.Owner) {
 		return rec, errBusy
 	}
 	defer c.holds.leave(rec.Owner)
-	wr, err := c.openWriter(f, h)
+	wr, err := c.openWriter(d, h)
 	if err != nil {
 		return rec, err
 	}
@@ -54,7 +52,7 @@ func (c *receiver) receive(w http.ResponseWriter, r *http.Request, f *folder, h 
 		return rec, errTooMuch
 	}
 	if r.ContentLength != 0 {
-		if err := c.space.fits(f, rec); err != nil {
+		if err := c.space.fits(d, rec); err != nil {
 			return rec, err
 		}
 	}
@@ -64,7 +62,7 @@ func (c *receiver) receive(w http.ResponseWriter, r *http.Request, f *folder, h 
 	if err != nil {
 		return rec, err
 	}
-	if err := c.finish(context.WithoutCancel(r.Context()), f, rec); err != nil {
+	if err := c.finish(context.WithoutCancel(r.Context()), d, rec); err != nil {
 		return rec, err
 	}
 	if rec.State == refused {

@@ -22,6 +22,11 @@ func (t retention) expires(e *entry) time.Time {
 	return e.used.Add(keep)
 }
 
+// isDue reports whether an upload has expired, or is complete and unfinished.
+func (t retention) isDue(e *entry) bool {
+	return !e.pending && (t.expired(e) || e.isOpen() && e.offset == e.length)
+}
+
 func (t retention) expired(e *entry) bool { return time.Now().After(t.expires(e)) }
 
 func (t retention) recordExpires(r *record) time.Time {

@@ -63,12 +63,12 @@ type views struct {
 
 // read reads the record of an upload and returns its view.
 func (p *views) read(ctx context.Context, l *listing) (View, error) {
-	f, err := p.folders.open(l.store, false)
+	d, err := p.folders.open(ctx, l.store, false)
 	if err != nil {
 		return View{}, errAway
 	}
-	defer f.close()
-	rec, err := f.load(l.id)
+	defer d.close()
+	rec, err := d.load(l.id)
 	if err != nil {
 		return View{}, err
 	}
@@ -121,6 +121,9 @@ func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (Vi
 	if r.State != received {
 		return v, nil
 	}
+	if r.Object != "" {
+		return v, p.withObject(ctx, r, &v)
+	}
 	im, err := p.image(ctx, st, r)
 	if err == nil && r.Kind == inspect.Unsupported && r.Series == "" && scan.Converts(st) {
 		im, err = p.conversion(ctx, r, im, &v)
@@ -136,6 +139,18 @@ func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (Vi
 	}
 	v.Image.Known = v.Image.Filed && v.Conversion == nil && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
 	return v, nil
+}
+
+// withObject sets the image of a file that was received into a bucket.
+func (p *views) withObject(ctx context.Context, r *record, v *View) error {
+	im, err := p.catalog.Images.Get(ctx, r.Image)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil // deleted since
+	}
+	if err == nil {
+		v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason), Filed: im.State == catalog.Available, Known: im.ID != r.Object}
+	}
+	return err
 }
 
 // judgeInstance sets the verdict on a DICOM file. An instance that is no slide by itself, such as a

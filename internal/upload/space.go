@@ -32,26 +32,26 @@ type space struct {
 
 // begin creates an upload, if its owner may have another one, and there is enough space
 // for it and for the rest of the others.
-func (s *space) begin(r *http.Request, f *folder, rec *record) error {
-	if err := f.ix.refresh(f, s.folders.scanAge); err != nil {
+func (s *space) begin(r *http.Request, d destination, rec *record) error {
+	if err := d.indexOf().refresh(d, s.folders.scanAge); err != nil {
 		return err
 	}
-	err := s.grant(f, rec)
+	err := s.grant(d, rec)
 	if _, ok := errors.AsType[*httperr.Error](err); ok { // another process may have freed space
 		stores, serr := s.catalog.Stores.List(r.Context())
 		if serr != nil {
 			return serr
 		}
-		if serr := s.folders.refreshAll(stores, min(s.folders.scanAge, refusalAge)); serr != nil {
+		if serr := s.folders.refreshAll(r.Context(), stores, min(s.folders.scanAge, refusalAge)); serr != nil {
 			return serr
 		}
-		err = s.grant(f, rec)
+		err = s.grant(d, rec)
 	}
 	if err != nil {
 		return err
 	}
-	if err := f.create(rec); err != nil {
-		f.ix.drop(rec.ID)
+	if err := d.create(rec); err != nil {
+		d.indexOf().drop(rec.ID)
 		return err
 	}
 	return nil
@@ -59,8 +59,8 @@ func (s *space) begin(r *http.Request, f *folder, rec *record) error {
 
 // grant adds an upload to the index, or refuses it. It accesses no file while it
 // holds the lock.
-func (s *space) grant(f *folder, rec *record) error {
-	free, err := f.free()
+func (s *space) grant(d destination, rec *record) error {
+	free, err := d.free()
 	if err != nil {
 		return err
 	}
@@ -69,21 +69,21 @@ func (s *space) grant(f *folder, rec *record) error {
 	if err := s.ownerLimit(rec); err != nil {
 		return err
 	}
-	promised, open := s.folders.promised(f.ix)
+	promised, open := s.folders.promised(d.indexOf())
 	if open >= maxOpen {
 		return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "This store has too many incomplete uploads. Try again later.", RetryAfter: 60}
 	}
 	if free-promised-s.reserve < rec.Length {
 		return noRoom(rec.Length, free-promised, s.reserve)
 	}
-	if left, ok := quotaLeft(f.store); ok {
-		if left -= f.ix.parts() + promised; left < rec.Length {
-			return overQuota(f.store, rec.Length, left)
+	if left, ok := quotaLeft(d.storeOf()); ok {
+		if left -= d.indexOf().parts() + promised; left < rec.Length {
+			return overQuota(d.storeOf(), rec.Length, left)
 		}
 	}
 	e := entryOf(rec, stamp{})
 	e.pending = true
-	f.ix.put(e)
+	d.indexOf().put(e)
 	return nil
 }
 
@@ -108,20 +108,20 @@ func (s *space) ownerLimit(rec *record) error {
 
 // fits refuses bytes for an upload whose rest no longer fits on the disk or into the store's
 // quota: other files may have filled them, or the quota may have been lowered.
-func (s *space) fits(f *folder, rec *record) error {
+func (s *space) fits(d destination, rec *record) error {
 	rest := rec.Length - rec.Offset
-	if free, err := f.free(); err == nil && free-s.reserve < rest {
+	if free, err := d.free(); err == nil && free-s.reserve < rest {
 		return errors.Join(errFull, noRoom(rest, free, s.reserve))
 	}
-	left, ok := quotaLeft(f.store)
+	left, ok := quotaLeft(d.storeOf())
 	if !ok {
 		return nil
 	}
-	if err := f.ix.refresh(f, s.folders.scanAge); err != nil {
+	if err := d.indexOf().refresh(d, s.folders.scanAge); err != nil {
 		return err
 	}
-	if left -= f.ix.parts(); left < rest {
-		return errors.Join(errFull, overQuota(f.store, rest, left))
+	if left -= d.indexOf().parts(); left < rest {
+		return errors.Join(errFull, overQuota(d.storeOf(), rest, left))
 	}
 	return nil
 }

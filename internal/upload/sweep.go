@@ -35,12 +35,12 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := s.folders.open(&stores[i], false)
+		d, err := s.folders.open(ctx, &stores[i], false)
 		if err != nil {
 			continue // unreachable, or without uploads
 		}
-		n, err := s.sweepFolder(ctx, f)
-		f.close()
+		n, err := s.sweepStore(ctx, d)
+		d.close()
 		if n > 0 {
 			s.log.Info("expired uploads removed", "store", stores[i].ID, "uploads", n)
 		}
@@ -51,58 +51,58 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	return nil
 }
 
-func (s *sweeper) sweepFolder(ctx context.Context, f *folder) (removed int, err error) {
-	if err := f.ix.refresh(f, 0); err != nil {
+func (s *sweeper) sweepStore(ctx context.Context, d destination) (removed int, err error) {
+	if err := d.indexOf().refresh(d, 0); err != nil {
 		return 0, err
 	}
 	var errs []error
-	for _, e := range f.ix.all(f.isDue) {
+	for _, e := range d.indexOf().all(d.isDue) {
 		if ctx.Err() != nil {
 			return removed, errors.Join(errs...)
 		}
-		if !f.expired(&e) {
-			_, err := s.receiver.settle(ctx, f, e.id)
+		if !d.expired(&e) {
+			_, err := s.receiver.settle(ctx, d, e.id)
 			errs = append(errs, err)
 			continue
 		}
-		ok, err := s.expire(f, e.id)
+		ok, err := s.expire(d, e.id)
 		errs = append(errs, err)
 		if ok {
 			removed++
 		}
 	}
+	return removed, errors.Join(append(errs, d.sweep(ctx))...)
+}
+
+// sweep removes files without a record.
+func (f *folder) sweep(context.Context) error {
 	names, err := f.names()
-	errs = append(errs, err)
+	errs := []error{err}
 	for _, name := range names {
 		if id, _, _ := strings.Cut(name, "."); !f.ix.has(id) {
 			errs = append(errs, f.removeOrphan(name))
 		}
 	}
-	return removed, errors.Join(errs...)
-}
-
-// isDue reports whether an upload has expired, or is complete and unfinished.
-func (f *folder) isDue(e *entry) bool {
-	return !e.pending && (f.expired(e) || e.isOpen() && e.offset == e.length)
+	return errors.Join(errs...)
 }
 
 // expire removes an upload, unless a request or process has claimed it.
-func (s *sweeper) expire(f *folder, id string) (bool, error) {
+func (s *sweeper) expire(d destination, id string) (bool, error) {
 	h, err := s.holds.take(id, false)
 	if err != nil {
 		return false, nil //nolint:nilerr // changed since: it has not expired
 	}
 	defer h.release()
-	release, err := f.claim(id)
+	release, err := d.claim(id)
 	if err != nil {
 		return false, nil //nolint:nilerr // another process has claimed it
 	}
 	defer release()
-	r, err := f.load(id)
-	if err != nil || time.Now().Before(f.recordExpires(r)) {
+	r, err := d.load(id)
+	if err != nil || time.Now().Before(s.folders.recordExpires(r)) {
 		return false, err
 	}
-	return true, f.remove(id)
+	return true, d.remove(id)
 }
 
 // removeOrphan removes a file without a record, unless it is so new that its upload may just

@@ -5,6 +5,10 @@
 // ID.part, and its record in ID.json. Acknowledged bytes are on disk. A complete file
 // is renamed into the incoming folder, where the scanner finds it as any other file.
 //
+// Those of an upload into a bucket are in the parts of an object that becomes visible when it is
+// complete, and the rest, which is shorter than a part, in an object below uploads/. Its record is
+// in the catalog, so that any server continues the upload.
+//
 // The protocol is at https://tus.io/protocols/resumable-upload.
 package upload
 
@@ -13,6 +17,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -48,6 +54,9 @@ type Options struct {
 	// Received, if not nil, records the files that have been received, so that a scanner
 	// of this process need not inspect them and compute their digests again.
 	Received *managed.Received
+
+	// Buckets receive uploads into managed stores in buckets, which are refused if it is nil.
+	Buckets *Buckets
 
 	MaxSize    int64         // of a file in bytes; 64 GiB if 0
 	OwnerOpen  int           // incomplete uploads of one owner; 200 if 0
@@ -89,10 +98,13 @@ func New(o Options) *Uploads {
 	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
 	o.AtOnce = or(o.AtOnce, defaultAtOnce)
 	u := &Uploads{o: o, access: newAccess(&o)}
-	u.folders = &folders{retention: retention{o.Keep, o.KeepEmpty}, scanAge: scanAge, indexes: map[string]*index{}}
+	u.folders = &folders{
+		retention: retention{o.Keep, o.KeepEmpty}, scanAge: scanAge, catalog: o.Catalog, received: o.Received, buckets: o.Buckets, orphanAge: orphanAge,
+		memory: semaphore.NewWeighted(o.Buckets.memory()), indexes: map[string]*index{},
+	}
 	u.holds = &holds{atOnce: o.AtOnce, byID: map[string]*hold{}, sending: map[string]int{}}
 	u.space = &space{catalog: o.Catalog, folders: u.folders, ownerOpen: o.OwnerOpen, ownerBytes: o.OwnerBytes, reserve: o.Reserve}
-	u.receiver = &receiver{holds: u.holds, space: u.space, received: o.Received, idle: o.Idle}
+	u.receiver = &receiver{retention: u.folders.retention, holds: u.holds, space: u.space, idle: o.Idle}
 	u.sweeper = &sweeper{catalog: o.Catalog, folders: u.folders, holds: u.holds, receiver: u.receiver, log: o.Log}
 	u.views = &views{catalog: o.Catalog, folders: u.folders, userName: o.UserName}
 	return u

@@ -30,16 +30,16 @@ var (
 	errIdle     = errors.New("no bytes received for a long time")
 	errBusy     = errors.New("too many uploads at once")
 	errCut      = errors.New("the connection was interrupted")
-	errLost     = errors.New("bytes that were on disk are missing")
+	errLost     = errors.New("bytes that were acknowledged are missing")
 )
 
 // A writer appends to the bytes of an upload.
 type writer struct {
 	c    *receiver
-	f    *folder
-	r    *record // r.Offset bytes are on disk
+	d    destination
+	r    *record // r.Offset bytes are durable
 	h    *hold
-	file *os.File
+	sink sink
 	sha  hash.Hash // of the first off bytes
 	off  int64
 }
@@ -47,37 +47,17 @@ type writer struct {
 // openWriter opens the bytes of an upload at its last checkpoint, and reads its record
 // again, because another process may have changed it. The error may be errLocked,
 // errLost or errNoUpload.
-func (c *receiver) openWriter(f *folder, h *hold) (*writer, error) {
-	file, err := fsx.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errLost
-	}
+func (c *receiver) openWriter(d destination, h *hold) (*writer, error) {
+	s, r, err := d.openBytes(h.id)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{c: c, f: f, h: h, file: file}
-	if err := w.resume(); err != nil {
-		file.Close()
+	w := &writer{c: c, d: d, r: r, h: h, sink: s}
+	if err := w.rollback(); err != nil {
+		s.close()
 		return nil, err
 	}
 	return w, nil
-}
-
-func (w *writer) resume() (err error) {
-	if !fsx.TryLock(w.file) {
-		return errLocked
-	}
-	if w.r, err = w.f.load(w.h.id); err != nil {
-		return err
-	}
-	st, err := w.file.Stat()
-	if err != nil {
-		return err
-	}
-	if st.Size() < w.r.Offset {
-		return errLost
-	}
-	return w.rollback()
 }
 
 // rollback discards the bytes after the last checkpoint.
@@ -85,14 +65,14 @@ func (w *writer) rollback() error {
 	w.off, w.sha = w.r.Offset, sha256.New()
 	if len(w.r.Hash) > 0 {
 		if err := w.sha.(encoding.BinaryUnmarshaler).UnmarshalBinary(w.r.Hash); err != nil {
-			return fmt.Errorf("the sidecar file of upload %s is damaged: %w", w.h.id, err)
+			return fmt.Errorf("the record of upload %s is damaged: %w", w.h.id, err)
 		}
 	}
-	return w.file.Truncate(w.off)
+	return w.sink.discard()
 }
 
-// close unlocks the file for other processes. Bytes after the last checkpoint are lost.
-func (w *writer) close() { w.file.Close() }
+// close releases the upload for other processes. Bytes after the last checkpoint are lost.
+func (w *writer) close() { w.sink.close() }
 
 // receive appends a chunk. Without a checksum, the bytes before an error are kept; with
 // one, a chunk is kept only if it is complete and matches.
@@ -137,7 +117,7 @@ func (w *writer) copy(body io.Reader, sum *checksum) error {
 }
 
 func (w *writer) append(b []byte, sum *checksum) error {
-	n, err := w.file.WriteAt(b, w.off)
+	n, err := w.sink.write(b)
 	w.sha.Write(b[:n])
 	w.off += int64(n)
 	if err != nil {
@@ -147,13 +127,13 @@ func (w *writer) append(b []byte, sum *checksum) error {
 		sum.Write(b)
 		return nil
 	}
-	if w.off-w.r.Offset < checkpointBytes {
+	if !w.sink.due() {
 		return nil
 	}
 	if err := w.checkpoint(); err != nil {
 		return err
 	}
-	if free, err := w.f.free(); err == nil && free < w.c.space.reserve {
+	if free, err := w.d.free(); err == nil && free < w.c.space.reserve {
 		return errFull
 	}
 	return nil
@@ -161,12 +141,12 @@ func (w *writer) append(b []byte, sum *checksum) error {
 
 // stay keeps a slow upload from expiring before the next checkpoint updates its record.
 func (w *writer) stay() error {
-	if time.Since(w.r.UsedAt) < min(w.f.keep, w.f.keepEmpty)/4 {
+	if t := w.c.retention; time.Since(w.r.UsedAt) < min(t.keep, t.keepEmpty)/4 {
 		return nil
 	}
 	next := *w.r
 	next.UsedAt = time.Now()
-	if err := w.f.save(&next); err != nil {
+	if err := w.d.save(&next); err != nil {
 		return err
 	}
 	*w.r = next
@@ -187,13 +167,10 @@ func (w *writer) broken(err error) error {
 	return errCut
 }
 
-// checkpoint syncs the bytes to disk, and then saves the record.
+// checkpoint makes the bytes durable, and then saves the record.
 func (w *writer) checkpoint() error {
 	if w.off == w.r.Offset {
 		return nil
-	}
-	if err := w.file.Sync(); err != nil {
-		return full(err)
 	}
 	state, err := w.sha.(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {
@@ -201,9 +178,75 @@ func (w *writer) checkpoint() error {
 	}
 	next := *w.r
 	next.Offset, next.Hash, next.UsedAt = w.off, state, time.Now()
-	if err := w.f.save(&next); err != nil {
+	if err := w.sink.keep(&next); err != nil {
 		return err
 	}
 	*w.r = next
 	return nil
 }
+
+// A fileSink takes the bytes of an upload into a folder.
+type fileSink struct {
+	f         *folder
+	file      *os.File
+	kept, off int64
+}
+
+// openBytes opens the file with the bytes of an upload, and locks it.
+func (f *folder) openBytes(id string) (sink, *record, error) {
+	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, errLost
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := f.lock(id, file)
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return &fileSink{f, file, r.Offset, r.Offset}, r, nil
+}
+
+// lock locks the bytes of an upload, and reads its record.
+func (f *folder) lock(id string, file *os.File) (*record, error) {
+	if !fsx.TryLock(file) {
+		return nil, errLocked
+	}
+	r, err := f.load(id)
+	if err != nil {
+		return nil, err
+	}
+	st, err := file.Stat()
+	if err == nil && st.Size() < r.Offset {
+		err = errLost
+	}
+	return r, err
+}
+
+func (s *fileSink) write(b []byte) (n int, err error) {
+	n, err = s.file.WriteAt(b, s.off)
+	s.off += int64(n)
+	return n, err
+}
+
+func (s *fileSink) due() bool { return s.off-s.kept >= checkpointBytes }
+
+func (s *fileSink) keep(next *record) error {
+	if err := s.file.Sync(); err != nil {
+		return full(err)
+	}
+	if err := s.f.save(next); err != nil {
+		return err
+	}
+	s.kept = next.Offset
+	return nil
+}
+
+func (s *fileSink) discard() error {
+	s.off = s.kept
+	return s.file.Truncate(s.kept)
+}
+
+func (s *fileSink) close() { s.file.Close() }
