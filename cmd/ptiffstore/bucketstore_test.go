@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -157,5 +160,62 @@ func TestStoreAddBucket(t *testing.T) {
 	digest := done(t, append([]string{"verify", id}, flags...)...)
 	if !strings.Contains(digest, "1 files are undamaged, 1 of them hashed") {
 		t.Errorf("verify: %s", digest)
+	}
+}
+
+// TestManagedBucket uploads into a managed store in a bucket, and shows, deletes and restores what
+// arrived. A second server of the site shows it, too.
+func TestManagedBucket(t *testing.T) {
+	s3test.Env(t)
+	server := s3test.New(t)
+	bucket, data := server.Bucket(t), newCatalog(t)
+	flags := []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
+	id := strings.TrimSpace(done(t, append([]string{"store", "add", "s3://" + bucket + "/archive", "--managed", "--label", "Archive"}, flags...)...))
+	if r := command(t, append([]string{"store", "add", "s3://" + bucket, "--managed"}, flags...)...); r.code == exitOK {
+		t.Errorf("a store around another: %s", r.out)
+	}
+	s := start(t, append([]string{"serve"}, flags...)...)
+	dir := slidesIn(t, map[string]*slideFile{patient + ".tiff": philips, "copy.tiff": philips, "broken.tiff": plain})
+	if err := os.Truncate(filepath.Join(dir, "broken.tiff"), 3000); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Items []uploaded }
+	r := command(t, "upload", filepath.Join(dir, patient+".tiff"), filepath.Join(dir, "copy.tiff"), filepath.Join(dir, "broken.tiff"), "--to", s.url, "--store", id, "--state-dir", t.TempDir(), "--json")
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got.Items) != 3 {
+		t.Fatalf("upload: %v %s %s", err, r.out, r.err)
+	}
+	im := s.available(patient + ".tiff")
+	for _, path := range inBucket {
+		if a := s.get(address(path, im)); a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	sameTile(t, "the uploaded slide", s.get("/api/v1/images/"+im.ID+"/tiles/3/0/0"), philips, 0, 0, 0)
+	if b := s.images()["broken.tiff"]; b.State != "broken" {
+		t.Errorf("the broken file is %q", b.State)
+	}
+	if n := len(s.images()); n != 2 {
+		t.Errorf("%d images, want 2: %v", n, s.images())
+	}
+	s.sync(id)
+	if v := done(t, append([]string{"verify", id}, flags...)...); !strings.Contains(v, "1 files are undamaged") {
+		t.Errorf("verify: %s", v)
+	}
+	if a := s.ask("DELETE", "/api/v1/images/"+im.ID); a.status != http.StatusNoContent {
+		t.Errorf("delete: %d %s", a.status, a.body)
+	}
+	s.sync(id)
+	if _, there := s.images()[patient+".tiff"]; there {
+		t.Error("a deleted image is in the list after a sync")
+	}
+	if a := s.ask("POST", "/api/v1/images/"+im.ID+"/restore"); a.status != http.StatusOK {
+		t.Errorf("restore: %d %s", a.status, a.body)
+	}
+	sameTile(t, "the restored slide", s.get("/api/v1/images/"+im.ID+"/tiles/3/0/0"), philips, 0, 0, 0)
+	if a := s.ask("POST", "/api/v1/images/"+im.ID+"/retry"); a.status != http.StatusOK {
+		t.Errorf("retry: %d %s", a.status, a.body)
+	}
+	if out := done(t, append([]string{"doctor"}, flags...)...); strings.Contains(out, patient) {
+		t.Errorf("doctor names a patient: %s", out)
 	}
 }

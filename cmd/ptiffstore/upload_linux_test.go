@@ -4,24 +4,57 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/test/s3test"
 )
 
 // TestUploadKilled kills and restarts the server at random moments during an upload: the
 // slide arrives complete and becomes available.
 func TestUploadKilled(t *testing.T) {
 	t.Parallel()
+	uploadKilled(t, filepath.Join(slidesIn(t, nil), "archive"), 200<<20)
+}
+
+// TestUploadKilledBucket is TestUploadKilled for a store in a bucket, which has the slide, its
+// sidecar and nothing else at the end.
+func TestUploadKilledBucket(t *testing.T) {
+	s3test.Env(t)
+	server := s3test.New(t)
+	bucket := server.Bucket(t)
+	uploadKilled(t, "s3://"+bucket+"/archive", 90<<20, "--s3-endpoint", server.URL, "--s3-path-style")
+	var files []string
+	root := filepath.Join(server.Dir, bucket, "archive")
+	if err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, filepath.Ext(path))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(files)
+	if !slices.Equal(files, []string{".json", ".ptiffstore-store", ".tiff"}) {
+		t.Errorf("the bucket has %q", files)
+	}
+}
+
+func uploadKilled(t *testing.T, root string, size int, flags ...string) {
+	t.Helper()
 	dir, data := slidesIn(t, nil), t.TempDir()
-	store := strings.TrimSpace(command(t, "store", "add", filepath.Join(dir, "archive"), "--managed", "--label", "archive", "--data", data).out)
+	flags = append(flags, "--data", data)
+	store := strings.TrimSpace(done(t, append([]string{"store", "add", root, "--managed", "--label", "archive"}, flags...)...))
 	file := filepath.Join(dir, patient+".tiff")
-	if err := os.WriteFile(file, append(philips.bytes(t), make([]byte, 200<<20)...), 0o600); err != nil {
+	if err := os.WriteFile(file, append(philips.bytes(t), make([]byte, size)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -30,7 +63,7 @@ func TestUploadKilled(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	begin := func() *process { return launchAt(t, addr, "serve", "--data", data) }
+	begin := func() *process { return launchAt(t, addr, append([]string{"serve"}, flags...)...) }
 	p := begin()
 	var out bytes.Buffer
 	ended := make(chan int, 1)
