@@ -67,7 +67,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/inspect", "tiff slide internal/structure internal/profile internal/jpeg2000 internal/fsx internal/dicom internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/dicom internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
-	{"internal/bucketstore", "internal/bucket internal/catalog internal/fsx internal/lease internal/managed internal/source internal/strictjson", ""},
+	{"internal/bucketstore", "internal/bucket internal/catalog internal/fsx internal/inspect internal/lease internal/managed internal/source internal/strictjson", ""},
 	{"internal/scan", "slide internal/barcode internal/bucket internal/bucketstore internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",

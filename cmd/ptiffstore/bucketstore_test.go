@@ -179,10 +179,15 @@ func TestManagedBucket(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "broken.tiff"), 3000); err != nil {
 		t.Fatal(err)
 	}
-	var got struct{ Items []uploaded }
-	r := command(t, "upload", filepath.Join(dir, patient+".tiff"), filepath.Join(dir, "copy.tiff"), filepath.Join(dir, "broken.tiff"), "--to", s.url, "--store", id, "--state-dir", t.TempDir(), "--json")
-	if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got.Items) != 3 {
-		t.Fatalf("upload: %v %s %s", err, r.out, r.err)
+	for name, state := range map[string]string{patient + ".tiff": "available", "broken.tiff": "quarantined"} {
+		var got struct{ Items []uploaded }
+		r := command(t, "upload", filepath.Join(dir, name), "--to", s.url, "--store", id, "--state-dir", t.TempDir(), "--json")
+		if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got.Items) != 1 || got.Items[0].State != state {
+			t.Fatalf("upload: %v %s %s", err, r.out, r.err)
+		}
+	}
+	if r := command(t, "upload", filepath.Join(dir, "copy.tiff"), "--to", s.url, "--store", id, "--state-dir", t.TempDir()); r.code != exitOK {
+		t.Errorf("a second copy: %v", r)
 	}
 	im := s.available(patient + ".tiff")
 	for _, path := range inBucket {
@@ -191,7 +196,7 @@ func TestManagedBucket(t *testing.T) {
 		}
 	}
 	sameTile(t, "the uploaded slide", s.get("/api/v1/images/"+im.ID+"/tiles/3/0/0"), philips, 0, 0, 0)
-	if b := s.images()["broken.tiff"]; b.State != "broken" {
+	if b := s.images()["broken.tiff"]; b.State != "quarantined" {
 		t.Errorf("the broken file is %q", b.State)
 	}
 	if n := len(s.images()); n != 2 {

@@ -14,7 +14,7 @@ import (
 var serverTests = "^Test(" + strings.Join(strings.Fields(`
 	AdminLinkBehindProxy BackupAndRestore BackupBar BackupOfPostgreSQL ConnectionsPerAddress
 	ConvertImage DataFolder DebugListen Doctor DoctorAsksCentralServer Figures KeyDroppedWhileServing
-	ManagedStoreReturns NewCatalogIsSaid OldTables OlderProgram PicturesBecomePyramids Pooler
+	ManagedBucket ManagedStoreReturns NewCatalogIsSaid OldTables OlderProgram PicturesBecomePyramids Pooler
 	ProvisionedStore PythonClient Queues ReadOnlyDatabase Regions RestoreRefuses ServeArrival ServeBucket
 	ServeFailsToPrepare ServeFolders ServeGuard ServeImages ServeInsecure ServeLog ServeOIDC ServeOverwritten
 	ServeReplaced ServeRoutes ServeStates ServeStops ServeWithUsers SeveralHosts SlowClients

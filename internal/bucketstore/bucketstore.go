@@ -21,6 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -43,8 +44,9 @@ type Store struct {
 	Leases  *lease.Leases
 	Bucket  *bucket.Bucket
 	Now     func() time.Time
-	// Inspect inspects the object at a path and writes the result to the catalog.
-	Inspect func(ctx context.Context, path string) error
+	// Inspect inspects the object at a path, writes the result to the catalog, and returns what
+	// the object is.
+	Inspect func(ctx context.Context, path string) (inspect.Kind, error)
 }
 
 // Key is the key of the slide with that id, which is also the path of its image. The first two

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 )
 
@@ -22,36 +23,43 @@ type Arrival struct {
 	From *catalog.Image
 }
 
+// Received is the image of an arrival.
+type Received struct {
+	Image string       // id of the image, or of that which the store had already
+	Kind  inspect.Kind // [inspect.Complete] or why it is none; 0 if it was recorded before
+}
+
 // receiveWait is how long the arrival of another copy of the same slide is waited for.
 const receiveWait = 10 * time.Second
 
 // Receive records an object. It may be called again after an error or a crash, in any process,
-// even if it succeeded. If the store has the same slide already, the object is removed, and
-// Receive returns that slide's id; otherwise the id of the image.
+// even if it succeeded. If the store has the same slide already, the object is removed.
 //
 // The error is [lease.ErrBusy] if another process receives a copy of the same slide.
-func (s *Store) Receive(ctx context.Context, a Arrival) (image string, err error) {
+func (s *Store) Receive(ctx context.Context, a Arrival) (r Received, err error) {
 	if known, err := anyImage(ctx, s.Catalog, a.Image); err != nil {
-		return "", err
+		return r, err
 	} else if known != nil && known.StoreID == s.ID && known.Path == Key(a.Image) {
-		return a.Image, nil // before
+		return Received{Image: a.Image}, nil // before
 	}
 	ctx, release, err := s.turn(ctx, a)
 	if err != nil {
-		return "", err
+		return r, err
 	}
 	defer release()
 	first, err := s.sameSlide(ctx, a)
 	if err != nil {
-		return "", err
+		return r, err
 	}
 	if first != "" {
-		return first, s.discard(ctx, a)
+		return Received{first, inspect.Complete}, s.discard(ctx, a)
 	}
 	if err := a.sidecar(s.ID, s.Now()).write(ctx, s.Bucket); err != nil {
-		return "", err
+		return r, err
 	}
-	return a.Image, s.Inspect(ctx, Key(a.Image))
+	r.Image = a.Image
+	r.Kind, err = s.Inspect(ctx, Key(a.Image))
+	return r, err
 }
 
 // turn waits until no other copy of the same slide is being recorded.
@@ -78,7 +86,7 @@ func (s *Store) sameSlide(ctx context.Context, a Arrival) (string, error) {
 		return "", nil
 	}
 	im, err := s.Catalog.Images.ByDigest(ctx, s.ID, a.Digest)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.ID == a.Image || im.DeletedAt != nil || im.State == catalog.Missing) {
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.ID == a.Image || im.DeletedAt != nil || im.State != catalog.Available) {
 		return "", nil
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/bucket"
 	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 )
 
 // sidecarTime is how long an object of a managed store may have no sidecar: what wrote it will
@@ -117,8 +118,15 @@ func (p bucketScan) imageOf(ctx context.Context, l *inspected) (*catalog.Image, 
 }
 
 // keep gives an inspected image what its object does not contain. An object with another identity
-// than before has to have the same bytes: verification compares them with the digest.
-func (bucketScan) keep(im, old *catalog.Image) { im.FileName, im.Digest = old.FileName, old.Digest }
+// than before has to have the same bytes: verification compares them with the digest. What arrives
+// and is no slide is quarantined, as in folders, but its object stays where it is.
+func (bucketScan) keep(im, old *catalog.Image) {
+	im.FileName, im.Digest = old.FileName, old.Digest
+	arrived := old.Path == "" || old.State == catalog.Quarantined
+	if arrived && (im.State == catalog.Broken || im.State == catalog.Unsupported) {
+		im.State = catalog.Quarantined
+	}
+}
 
 // bucketStore returns the operations on the objects of a managed store. The caller calls done.
 func (s *Syncer) bucketStore(st *catalog.Store) (b *bucketstore.Store, done func(), err error) {
@@ -128,16 +136,16 @@ func (s *Syncer) bucketStore(st *catalog.Store) (b *bucketstore.Store, done func
 	}
 	return &bucketstore.Store{
 		Store: st, Catalog: s.Catalog, Leases: s.leases(), Bucket: open, Now: s.now,
-		Inspect: func(ctx context.Context, path string) error { return s.inspectAgain(ctx, st, path) },
+		Inspect: func(ctx context.Context, path string) (inspect.Kind, error) { return s.inspectOne(ctx, st, path) },
 	}, done, nil
 }
 
 // Receive records the object of an arrival in a managed store in a bucket; see
 // [bucketstore.Store.Receive].
-func (s *Syncer) Receive(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (image string, err error) {
+func (s *Syncer) Receive(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (bucketstore.Received, error) {
 	b, done, err := s.bucketStore(st)
 	if err != nil {
-		return "", err
+		return bucketstore.Received{}, err
 	}
 	defer done()
 	return b.Receive(ctx, a)

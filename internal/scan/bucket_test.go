@@ -70,11 +70,11 @@ func (m *managedBucket) receive(a bucketstore.Arrival) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	id, err := m.Receive(m.t.Context(), st, a)
+	r, err := m.Receive(m.t.Context(), st, a)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return id
+	return r.Image
 }
 
 func (m *managedBucket) get(id string) *catalog.Image {
@@ -112,7 +112,7 @@ func TestManagedBucket(t *testing.T) {
 	if im.State != catalog.Available || im.FileName != "S26-1 Müller.svs" || im.Path != bucketstore.Key(im.ID) || im.Digest == nil || *im.Digest != slide.Digest {
 		t.Errorf("received: %+v", im)
 	}
-	if b := m.get(broken.Image); b.State != catalog.Broken || b.Reason == "" || b.FileName != "broken.tiff" {
+	if b := m.get(broken.Image); b.State != catalog.Quarantined || b.Reason == "" || b.FileName != "broken.tiff" {
 		t.Errorf("broken: %s %q %q", b.State, b.Reason, b.FileName)
 	}
 	if r := m.scan(Options{}); r.changed() || r.Count != 2 {

@@ -141,6 +141,7 @@ func (p *scan) isCurrent(l *inspected) bool {
 // record returns the image to be written for a file, nil if it is unchanged, and counts
 // it.
 func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*catalog.Image, error) {
+	p.kind = l.inspection.Kind
 	old, err := p.c.Images.ByPath(ctx, p.store.ID, l.Path)
 	if errors.Is(err, catalog.ErrNotFound) {
 		old, err = p.owner(ctx, l)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
@@ -127,30 +128,37 @@ func (s *Syncer) Retry(ctx context.Context, image string) error {
 
 // inspectAgain inspects one file, whatever its state in the catalog.
 func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path string) error {
+	_, err := s.inspectOne(ctx, st, path)
+	return err
+}
+
+// inspectOne is inspectAgain, and returns what the file is.
+func (s *Syncer) inspectOne(ctx context.Context, st *catalog.Store, path string) (inspect.Kind, error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer p.src.Close()
 	if err := s.follow(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	if strings.HasPrefix(path, managed.Slides) && st.ManagedFolder() {
 		kept, closeRoot, err := managedScan{p}.slidesScan()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer closeRoot()
 		p = kept
 	}
 	id, err := p.stat(path)
 	if fsx.IsGone(err) {
-		return guard{p}.markOneMissing(ctx, path)
+		return inspect.Gone, guard{p}.markOneMissing(ctx, path)
 	}
 	if err != nil {
-		return fmt.Errorf("the file cannot be inspected: %w", fsx.WithoutPath(err))
+		return 0, fmt.Errorf("the file cannot be inspected: %w", fsx.WithoutPath(err))
 	}
-	return p.inspectAll(ctx, []source.Item{{Path: path, Identity: id, Closed: p.prefix == managed.Slides}})
+	err = p.inspectAll(ctx, []source.Item{{Path: path, Identity: id, Closed: p.prefix == managed.Slides}})
+	return p.kind, err
 }
 
 // managedImage returns an image, which may be deleted, and its store, after checking

@@ -44,6 +44,7 @@ type scan struct {
 	ahead        time.Duration                // of the clock that sets the times of files, compared with ours
 	enter        func(dir string, dev uint64) // see walker
 	taken        map[string]bool              // paths of files that were found under another name
+	kind         inspect.Kind                 // of the last item that was inspected
 	result       *Result
 }
 

@@ -28,7 +28,7 @@ type Buckets struct {
 	// Open returns the bucket of a store; done ends its use.
 	Open func(st *catalog.Store) (b *bucket.Bucket, done func(), err error)
 	// Receive records a complete object; see [bucketstore.Store.Receive].
-	Receive func(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (image string, err error)
+	Receive func(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (bucketstore.Received, error)
 	Leases  *lease.Leases
 	Memory  int64 // bytes of all parts that are being received; 512 MiB if 0
 	Part    int64 // bytes of the parts; [bucket.PartSize] if 0
@@ -263,8 +263,10 @@ func (o *objects) finish(_ context.Context, r *record) (err error) {
 	}
 	first, err := o.catalog.Images.ByDigest(o.ctx, o.store.ID, r.Digest)
 	if err == nil && first.DeletedAt == nil && first.State == catalog.Available && first.ID != r.Object {
-		r.Image = first.ID
-		return o.end(r, o.removeBytes(r))
+		if err := o.removeBytes(r); err != nil {
+			return err
+		}
+		return o.end(r, bucketstore.Received{Image: first.ID, Kind: inspect.Complete})
 	} else if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
@@ -281,20 +283,20 @@ func (o *objects) finish(_ context.Context, r *record) (err error) {
 	if err != nil {
 		return err
 	}
-	r.Image, err = o.of.Receive(o.ctx, o.store, bucketstore.Arrival{Image: r.Object, FileName: r.Name, Digest: r.Digest, Identity: id})
-	return o.end(r, err)
-}
-
-// end records that an upload was received, unless that has failed.
-func (o *objects) end(r *record, err error) error {
+	got, err := o.of.Receive(o.ctx, o.store, bucketstore.Arrival{Image: r.Object, FileName: r.Name, Digest: r.Digest, Identity: id})
 	if err != nil {
 		return err
 	}
-	im, err := o.catalog.Images.Get(o.ctx, r.Image)
+	return o.end(r, got)
+}
+
+// end records that an upload was received.
+func (o *objects) end(r *record, got bucketstore.Received) error {
+	im, err := o.catalog.Images.Get(o.ctx, got.Image)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
-	r.Kind = inspect.Complete
+	r.Image, r.Kind = got.Image, got.Kind
 	if err == nil {
 		r.judge(im)
 	}
@@ -305,13 +307,16 @@ func (o *objects) end(r *record, err error) error {
 	return o.removeTail(r.Tail)
 }
 
-// judge sets what the inspection of the object has found.
+// judge sets what the inspection of the object has found. An object that was recorded before, by a
+// process that ended then, is judged by its image.
 func (r *record) judge(im *catalog.Image) {
-	switch im.State {
-	case catalog.Broken:
+	switch {
+	case im.State == catalog.Available:
+		r.Kind = inspect.Complete
+	case r.Kind != inspect.Unsupported:
 		r.Kind, r.Reason = inspect.Damaged, im.Reason
-	case catalog.Unsupported:
-		r.Kind, r.Reason = inspect.Unsupported, im.Reason
+	default:
+		r.Reason = im.Reason
 	}
 }
 

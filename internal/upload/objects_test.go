@@ -70,9 +70,9 @@ func (s *bucketSite) another() {
 	pool := &source.Pool{Bucket: s.settings}
 	s.t.Cleanup(func() { pool.Close() })
 	syncer := &scan.Syncer{Catalog: s.c, Sources: pool}
-	receive := func(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (string, error) {
+	receive := func(ctx context.Context, st *catalog.Store, a bucketstore.Arrival) (bucketstore.Received, error) {
 		if s.fail.Add(-1) >= 0 {
-			return "", catalog.ErrAway
+			return bucketstore.Received{}, catalog.ErrAway
 		}
 		return syncer.Receive(ctx, st, a)
 	}
