@@ -60,7 +60,7 @@ func SidecarKey(image string) string {
 	return strings.TrimSuffix(Key(image), source.ManagedSuffix) + ".json"
 }
 
-// ImageOf returns the id in the key of a slide, "" if the key is none.
+// ImageOf returns the id in the key of a slide, "" if it is not the key of one.
 func ImageOf(key string) string {
 	rest, ok := strings.CutPrefix(key, source.ManagedSlides)
 	_, name, ok2 := strings.Cut(rest, "/")
@@ -79,7 +79,7 @@ func isID(s string) bool {
 // maxSmall bounds the sizes of markers and sidecars.
 const maxSmall = 1 << 20
 
-// read returns the contents of a small object. The error is [bucket.ErrGone] if there is none.
+// read returns the contents of a small object. The error is [bucket.ErrGone] if it does not exist.
 func read(ctx context.Context, b *bucket.Bucket, key string) ([]byte, bucket.Identity, error) {
 	id, err := b.Stat(ctx, key)
 	if err != nil {
@@ -95,7 +95,7 @@ func read(ctx context.Context, b *bucket.Bucket, key string) ([]byte, bucket.Ide
 	return p, id, err
 }
 
-// marked returns the id of the store that the part of a bucket belongs to, "" if there is none.
+// marked returns the id of the store that the part of a bucket belongs to, "" if it belongs to no store.
 func marked(ctx context.Context, b *bucket.Bucket) (string, error) {
 	p, _, err := read(ctx, b, managed.MarkerName)
 	if errors.Is(err, bucket.ErrGone) {

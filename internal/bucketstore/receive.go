@@ -26,7 +26,7 @@ type Arrival struct {
 // Received is the image of an arrival.
 type Received struct {
 	Image string       // id of the image, or of that which the store had already
-	Kind  inspect.Kind // [inspect.Complete] or why it is none; 0 if it was recorded before
+	Kind  inspect.Kind // [inspect.Complete] or why it is not a slide; 0 if it was recorded before
 }
 
 // receiveWait is how long the arrival of another copy of the same slide is waited for.
@@ -80,7 +80,7 @@ func (s *Store) turn(ctx context.Context, a Arrival) (context.Context, func(), e
 	}
 }
 
-// sameSlide returns the id of another image of the store with the same bytes, "" if there is none.
+// sameSlide returns the id of another image of the store with the same bytes, or "".
 func (s *Store) sameSlide(ctx context.Context, a Arrival) (string, error) {
 	if a.Digest == "" {
 		return "", nil

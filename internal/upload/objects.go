@@ -50,7 +50,7 @@ const (
 	// upload may just be being begun.
 	orphanAge   = 24 * time.Hour
 	maxPartSize = 5 << 30
-	// partWait is how long a request waits for memory before its client is told to come later.
+	// partWait is how long a request waits for memory before its client has to come later.
 	partWait = 5 * time.Second
 )
 

@@ -28,6 +28,8 @@ const groups: Group[] = [
   { name: "show", fields: ["endpoint", "background", "origin", "public", "hide_labels"] },
 ];
 const ofManaged: Field[] = ["incoming", "keep_trash", "quota", "convert"];
+const ofFolders: Field[] = ["incoming", "convert"]; // of a managed store that is not in a bucket
+const ofFoundFiles: Field[] = ["settle", "include", "exclude"]; // a managed store in a bucket has named its objects itself
 const placeholders: Partial<Record<Field, string>> = {
   root: "/slides/scanner1", schedule: "15m", settle: "10m", max_missing: "50", hide_after: "30d", drop_after: "365d", keep_trash: "30d", verify: "0 3 * * 0", verify_rate: "50", quota: "500",
   background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
@@ -66,7 +68,7 @@ class StoreForm {
       h("div", { class: "dialog-foot sticky" }, h("button", { type: "button", class: "button plain", onclick: () => this.dialog.close() }, t.cancel), this.save),
     );
     this.controls.get("mode")!.addEventListener("change", () => this.showMode());
-    this.controls.get("root")!.addEventListener("input", () => this.showPassword());
+    this.controls.get("root")!.addEventListener("input", () => this.showPlace());
     this.showMode();
     if (!store) void this.showFolders();
     this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
@@ -145,15 +147,21 @@ class StoreForm {
 
   private showMode(): void {
     const managed = this.controls.get("mode")!.value === "managed";
-    for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
-    this.showPassword();
+    this.showPlace();
     this.make.checked = managed; // a folder of slides exists already: a new one would hide a wrong path
     this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.provisionedHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
   }
 
-  // showPassword shows the field of the password file if the store is a database.
-  private showPassword(): void {
-    this.rows.get("password_file")!.hidden = !/^mongodb(\+srv)?:/.test(this.controls.get("root")!.value);
+  // showPlace shows the fields of the kind of store, which follows from mode and address.
+  private showPlace(): void {
+    const managed = this.controls.get("mode")!.value === "managed";
+    const address = this.controls.get("root")!.value.trim();
+    const bucket = address.startsWith("s3:");
+    for (const name of ofManaged) this.rows.get(name)!.hidden = !managed || (bucket && ofFolders.includes(name));
+    for (const name of ofFoundFiles) this.rows.get(name)!.hidden = managed && bucket;
+    this.rows.get("password_file")!.hidden = !/^mongodb(\+srv)?:/.test(address);
+    const make = this.make.closest("label"); // only of a new store
+    if (make) make.hidden = /^[a-z0-9+]+:/.test(address);
   }
 
   private values(): Values {
@@ -179,7 +187,7 @@ class StoreForm {
     this.save.disabled = true;
     this.save.textContent = t.storeForm.saving;
     try {
-      const store = this.store ? await changeStore(this.store.id, patch) : await addStore(patch, this.make.checked);
+      const store = this.store ? await changeStore(this.store.id, patch) : await addStore(patch, this.make.checked && !this.make.closest("label")!.hidden);
       this.dialog.close();
       this.done(store);
     } catch (err) {

@@ -130,3 +130,26 @@ test("shows what the configuration file sets, and lets only the rest be changed"
   await eventually(() => expect(dialog()).toBeNull());
   expect(sent).toEqual({ queue: "nights" });
 });
+
+test("asks for what a managed store in a bucket has, and for nothing else", async () => {
+  let sent: unknown;
+  let query = "";
+  await open("/stores", { ...storeRoutes(() => store), "GET /api/v1/store-folders": () => list([]), "POST /api/v1/stores": ({ url, body }) => {
+    query = url.search;
+    sent = body;
+    return problem(409, "This part of the bucket has objects.");
+  } });
+  await eventually(() => [...document.querySelectorAll("button")].find((b) => /Add store/.test(text(b)))!.click());
+  const field = <T extends HTMLElement = HTMLInputElement>(name: string): T => dialog()!.querySelector<T>(`#store-${name}`)!;
+  const hidden = (name: string): boolean => !!field(name).closest<HTMLElement>(".field")!.hidden;
+  const mode = field<HTMLSelectElement>("mode");
+  mode.value = "managed";
+  mode.dispatchEvent(new Event("change", { bubbles: true }));
+  expect([hidden("incoming"), hidden("keep_trash"), hidden("include")]).toEqual([false, false, false]);
+  type(field("root"), "s3://slides/archive");
+  expect([hidden("incoming"), hidden("convert"), hidden("include"), hidden("keep_trash"), hidden("quota")]).toEqual([true, true, true, false, false]);
+  dialog()!.querySelector("form")!.requestSubmit();
+  await eventually(() => expect(text(dialog()!.querySelector('[role="alert"]'))).toContain("has objects"));
+  expect(sent).toEqual({ mode: "managed", root: "s3://slides/archive" });
+  expect(query).not.toContain("make_folder=true");
+});
