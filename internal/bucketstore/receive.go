@@ -18,9 +18,6 @@ type Arrival struct {
 	FileName string
 	Digest   string // SHA-256 of the object; "" if it is unknown
 	Identity bucket.Identity
-	// From, if not nil, is the record of an image that the object is a copy of: its names, its
-	// labels and its time.
-	From *catalog.Image
 }
 
 // Received is the image of an arrival.
@@ -106,14 +103,8 @@ func (s *Store) discard(ctx context.Context, a Arrival) error {
 // sidecar is the sidecar of an object that has arrived.
 func (a *Arrival) sidecar(store string, now time.Time) *Sidecar {
 	im := &catalog.Image{ID: a.Image, StoreID: store, CreatedAt: now}
-	if a.From != nil {
-		copied := *a.From
-		im = &copied
-		im.ID, im.StoreID, im.DeletedAt = a.Image, store, nil
-	} else {
-		im.FileName = strings.ToValidUTF8(a.FileName, "\uFFFD")
-	}
-	if im.Digest = nil; a.Digest != "" {
+	im.FileName = strings.ToValidUTF8(a.FileName, "\uFFFD")
+	if a.Digest != "" {
 		im.Digest = &a.Digest
 	}
 	return sidecarOf(im)

@@ -86,6 +86,11 @@ func (s *Store) UpdateSidecar(ctx context.Context, im *catalog.Image) error {
 	return now.write(ctx, s.Bucket)
 }
 
+// WriteSidecar writes the sidecar of an image whose object was copied, before it is in the store.
+func (s *Store) WriteSidecar(ctx context.Context, im *catalog.Image) error {
+	return sidecarOf(im).write(ctx, s.Bucket)
+}
+
 // same reports whether two sidecars are equal.
 func (c *Sidecar) same(o *Sidecar) bool {
 	a, errA := json.Marshal(c)

@@ -2,8 +2,10 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
+	"time"
 )
 
 // CheckPack returns why images of one store cannot be packed into another one, or nil.
@@ -13,6 +15,19 @@ func CheckPack(from, to *Store) error {
 		return errors.New("only images of databases and dumps are packed: the slides of this store are files already")
 	case to.Mode != Managed:
 		return errors.New("images are packed into managed stores only")
+	}
+	return nil
+}
+
+// CheckMove returns why the files of one store cannot be moved into another one, or nil.
+func CheckMove(from, to *Store) error {
+	switch {
+	case from.ID == to.ID:
+		return errors.New("the slides are in this store already")
+	case from.Kind != Directory:
+		return errors.New("only slides of folders are moved to a bucket; images of databases are packed")
+	case !to.ManagedBucket():
+		return errors.New("slides are moved to managed stores in buckets only")
 	}
 	return nil
 }
@@ -40,8 +55,9 @@ func (ims *Images) Pack(ctx context.Context, id, store string, f func(*Image) er
 		if err := t.addFormer(ctx, r, was.StoreID); err != nil {
 			return err
 		}
-		_, err = t.ExecContext(ctx, `INSERT INTO packed (store, path, image) VALUES ($1, $2, $3) ON CONFLICT (store, path) DO UPDATE SET image = excluded.image`,
-			was.store, []byte(was.Path), was.n)
+		_, err = t.ExecContext(ctx, `INSERT INTO packed (store, path, image, moved_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (store, path) DO UPDATE SET image = excluded.image, moved_at = excluded.moved_at`,
+			was.store, []byte(was.Path), was.n, t.now.UnixMicro())
 		return wrap(err, "packed")
 	})
 }
@@ -87,6 +103,45 @@ func packedOf(ctx context.Context, db querier, store string) (map[string]bool, e
 		paths[string(path)] = true
 	}
 	return paths, wrap(rows.Err(), "packed")
+}
+
+// A Moved is the former file of an image.
+type Moved struct {
+	Image string // id
+	Path  string // in the former store
+}
+
+// movedPage limits the former files that are returned at once.
+const movedPage = 1000
+
+// MovedBefore returns images that were moved from a store before a time, and whose former files
+// were not removed yet; at most 1000.
+func (ims *Images) MovedBefore(ctx context.Context, store string, before time.Time) ([]Moved, error) {
+	rows, err := ims.read.QueryContext(ctx, `SELECT i.id, p.path FROM packed p JOIN images i ON i.n = p.image
+		WHERE p.store = (SELECT n FROM stores WHERE id = $1) AND p.moved_at > 0 AND p.moved_at <= $2 ORDER BY p.moved_at, p.path LIMIT $3`, clean(store), before.UnixMicro(), movedPage)
+	if err != nil {
+		return nil, wrap(err, "moved")
+	}
+	defer rows.Close()
+	var list []Moved
+	for rows.Next() {
+		var m Moved
+		var path []byte
+		if err := rows.Scan(&m.Image, &path); err != nil {
+			return nil, wrap(err, "moved")
+		}
+		m.Path = string(path)
+		list = append(list, m)
+	}
+	return list, wrap(rows.Err(), "moved")
+}
+
+// ForgetMoved records that the former file of an image was removed.
+func (ims *Images) ForgetMoved(ctx context.Context, store, path string) error {
+	return ims.aside(ctx, func(t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, `UPDATE packed SET moved_at = 0 WHERE store = (SELECT n FROM stores WHERE id = $1) AND path = $2`, clean(store), []byte(path))
+		return wrap(err, "moved")
+	})
 }
 
 // isPacked reports whether the image at a path of a store was packed.

@@ -179,6 +179,16 @@ func (s *Store) removeFile(at string) error {
 	return errors.Join(f.Remove(), source.SyncDirectories(f))
 }
 
+// RemoveSlide removes the file of a stored slide, and then its sidecar. A file that is gone is no
+// error.
+func RemoveSlide(st *catalog.Store, at string) error {
+	s := &Store{Store: st}
+	if err := s.removeFile(at); err != nil && !fsx.IsGone(err) {
+		return fsx.WithoutPath(err)
+	}
+	return fsx.WithoutPath(RemoveSidecar(st, at))
+}
+
 // forgetImage drops an image from the catalog whose file at a path was removed.
 func (s *Store) forgetImage(ctx context.Context, c *catalog.Catalog, at, image string) error {
 	im, err := anyImage(ctx, c, image)

@@ -146,6 +146,9 @@ func (p managedScan) scanPart(ctx context.Context) ([]string, error) {
 		}
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
+	if files, err = p.withoutPacked(ctx, files); err != nil {
+		return nil, err
+	}
 	p.result.Links += w.Links
 	p.failUnreadable(w)
 	left := p.known()

@@ -387,6 +387,9 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 		if _, err := p.s.managedStore(p.store).EmptyTrash(ctx, p.c); err != nil {
 			return err
 		}
+		if err := (managedScan{p}).removeMoved(ctx, now); err != nil {
+			return err
+		}
 	case p.store.ManagedBucket():
 		bucketScan{p}.emptyTrash(ctx)
 	}
