@@ -224,3 +224,54 @@ func TestManagedBucket(t *testing.T) {
 		t.Errorf("doctor names a patient: %s", out)
 	}
 }
+
+// TestStoreMove moves the slides of a scanner's folder to a bucket while a server serves them: ids
+// and tiles stay, and so do the scanner's files.
+func TestStoreMove(t *testing.T) {
+	s3test.Env(t)
+	server := s3test.New(t)
+	bucket, data := server.Bucket(t), newCatalog(t)
+	flags := []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
+	dir := slidesIn(t, map[string]*slideFile{patient + ".tiff": philips, "b.tiff": plain})
+	s := start(t, append([]string{"serve", dir}, flags...)...)
+	im := s.available(patient + ".tiff")
+	s.available("b.tiff")
+	tile := "/api/v1/images/" + im.ID + "/tiles/3/0/0"
+	before := s.get(tile)
+	to := "s3://" + bucket + "/archive"
+	if out := done(t, append([]string{"store", "move", im.Store, "--to", to, "--dry-run"}, flags...)...); !strings.Contains(out, "2 of 2 slides can be moved") {
+		t.Errorf("dry run: %s", out)
+	}
+	if list := done(t, "store", "list", "--data", data); strings.Contains(list, to) {
+		t.Errorf("stores after a dry run: %s", list)
+	}
+	if out := done(t, append([]string{"store", "move", im.Store, "--to", to}, flags...)...); !strings.Contains(out, "2 of 2 slides moved") {
+		t.Errorf("move: %s", out)
+	}
+	s.until("the image is in the other store", func() bool {
+		after := s.get(tile)
+		if after.status != http.StatusOK || after.body != before.body || after.header.Get("Etag") != before.header.Get("Etag") {
+			t.Fatalf("tile: %d, %d bytes, %s; before %d bytes, %s", after.status, len(after.body), after.header.Get("Etag"), len(before.body), before.header.Get("Etag"))
+		}
+		return s.images()[patient+".tiff"].Store != im.Store
+	})
+	for _, path := range inBucket {
+		if a := s.get(address(path, s.images()[patient+".tiff"])); a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	s.sync(im.Store)
+	if images := s.images(); len(images) != 2 || images[patient+".tiff"].ID != im.ID {
+		t.Errorf("images after a sync of the folder: %v", images)
+	}
+	if _, err := os.Stat(filepath.Join(dir, patient+".tiff")); err != nil {
+		t.Errorf("the scanner's file: %v", err)
+	}
+	if out := done(t, append([]string{"store", "move", im.Store, "--to", to}, flags...)...); !strings.Contains(out, "0 of 0 slides moved") {
+		t.Errorf("again: %s", out)
+	}
+	done(t, append([]string{"store", "set", im.Store, "--move-to", to, "--move-after", "90d"}, flags[:2]...)...)
+	if out := done(t, "store", "show", im.Store, "--data", data, "--json"); !strings.Contains(out, `"move_to": "`+to+`/"`) || !strings.Contains(out, `"move_after": "2160h`) {
+		t.Errorf("store show: %s", out)
+	}
+}

@@ -52,7 +52,7 @@ func (c *packCmd) Run(ctx context.Context, std streams) error {
 	var r taskhandler.Packed
 	b := newBar(std.err, "packing")
 	if served {
-		r, err = c.submit(ctx, d, task.Submission{Kind: task.PackImage, Queue: queue, Args: args}, b)
+		err = submitted(ctx, d, task.Submission{Kind: task.PackImage, Queue: queue, Args: args}, b, &r)
 	} else {
 		r, err = c.packHere(ctx, std, d.catalog, args)
 	}
@@ -93,11 +93,11 @@ func isServed(ctx context.Context, cat *catalog.Catalog, queue string) (bool, er
 	return slices.ContainsFunc(workers, func(w catalog.Worker) bool { return slices.Contains(w.Queues, queue) }), err
 }
 
-// submit submits the task and waits for it.
-func (c *packCmd) submit(ctx context.Context, d *desk, s task.Submission, b *bar) (r taskhandler.Packed, err error) {
+// submitted submits a task, waits for it, and decodes its result.
+func submitted(ctx context.Context, d *desk, s task.Submission, b *bar, result any) error {
 	v, err := d.Submit(ctx, s)
 	if err != nil {
-		return r, err
+		return err
 	}
 	for now := range d.Watch(ctx, v.ID) {
 		if p := now.Progress; p != nil && p.Total != nil && *p.Total > 0 {
@@ -105,18 +105,18 @@ func (c *packCmd) submit(ctx context.Context, d *desk, s task.Submission, b *bar
 		}
 	}
 	if ctx.Err() != nil {
-		return r, fmt.Errorf("the task %s continues on the server: %w", v.ID, ctx.Err())
+		return fmt.Errorf("the task %s continues on the server: %w", v.ID, ctx.Err())
 	}
 	if v, err = d.Get(ctx, v.ID); err != nil {
-		return r, err
+		return err
 	}
 	switch {
 	case v.State == task.Succeeded:
-		return r, json.Unmarshal(v.Result, &r)
+		return json.Unmarshal(v.Result, result)
 	case v.Error != nil:
-		return r, fmt.Errorf("the task %s: %s", endWords[v.State], *v.Error)
+		return fmt.Errorf("the task %s: %s", endWords[v.State], *v.Error)
 	}
-	return r, fmt.Errorf("the task %s", endWords[v.State])
+	return fmt.Errorf("the task %s", endWords[v.State])
 }
 
 // packHere packs in this process.
@@ -129,20 +129,11 @@ func (c *packCmd) packHere(ctx context.Context, std streams, cat *catalog.Catalo
 	defer syncer.Sources.Close() //nolint:errcheck // only read
 	syncer.Received = managed.NewReceived()
 	h := taskhandler.Handlers{Catalog: cat, Decode: render.NewBudget(256 << 20), Wider: accounts.Grants.Wider, Syncer: syncer}
-	raw, err := json.Marshal(a)
-	if err != nil {
-		return r, err
+	result, err := runTask(ctx, &h, task.PackImage, a)
+	if p, ok := result.(taskhandler.Packed); ok {
+		r = p
 	}
-	for _, k := range h.Kinds() {
-		if k.Name == task.PackImage {
-			result, err := k.Run(ctx, &task.Task{Kind: k.Name, Store: a.Store, Args: raw, Attempt: 1})
-			if p, ok := result.(taskhandler.Packed); ok {
-				r = p
-			}
-			return r, err
-		}
-	}
-	return r, task.ErrUnknownKind
+	return r, err
 }
 
 func (c *packCmd) print(std streams, r *taskhandler.Packed) error {

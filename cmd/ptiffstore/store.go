@@ -25,6 +25,7 @@ import (
 type storeCmd struct {
 	Add    storeAddCmd    `cmd:"" help:"Make a folder, a part of a bucket, or a database a store."`
 	List   storeListCmd   `cmd:"" help:"List the stores."`
+	Move   storeMoveCmd   `cmd:"" help:"Move the slides of a folder to a managed store in a bucket."`
 	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
 	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
 	Show   storeShowCmd   `cmd:"" help:"Show a store and its settings."`
@@ -47,6 +48,8 @@ type storeSettings struct {
 	HideAfter  *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Hide missing slides after this time, such as 30d."`
 	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Remove missing slides from the catalog after this time."`
 	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Keep deleted files of a managed store for this time."`
+	MoveTo     *string  `json:"move_to,omitempty" name:"move-to" placeholder:"s3://BUCKET/PREFIX" help:"Once a day, move slides of the folder to this managed store in a bucket; empty for none."`
+	MoveAfter  *string  `json:"move_after,omitempty" name:"move-after" placeholder:"TIME" help:"Move slides that were added longer ago than this, such as 90d."`
 	Verify     *string  `json:"verify,omitempty" help:"When the files are read again to find damage: an interval or a cron expression."`
 	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of the verification, in bytes per second."`
 	Quota      *string  `json:"-" placeholder:"SIZE" help:"Maximum size of the files, uploads in progress included, such as 500GB or 2TiB; empty for no limit."`

@@ -9,15 +9,31 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
+// checkRule checks a task that moves slides as the settings of their store say, which only an
+// administrator of everything sets.
+func (a taskAPI) checkRule(ctx context.Context, s *task.Submission, from *catalog.Store) error {
+	if from.MoveTo == "" {
+		return invalid(errors.New("args.into: name the managed store in a bucket that slides are moved to, or set move_to of the store"))
+	}
+	if s.Args.Confirm {
+		return a.require(ctx, mayAdmin, "")
+	}
+	return nil
+}
+
 // checkPack checks that the caller may move images into the other store of a task, and that
-// an administrator of everything has confirmed that more people will see them. By default the
-// task waits in the queue of that store, whose files are written.
+// an administrator of everything has confirmed that more people will see them. By default a
+// task that packs waits in the queue of that store, whose files are written, and one that moves in
+// that of the store whose files are read.
 func (a taskAPI) checkPack(ctx context.Context, s *task.Submission) error {
 	from, err := a.Catalog.Stores.Get(ctx, s.Args.Store)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return invalid(errors.New("args.store: there is no such store"))
 	} else if err != nil {
 		return a.failed(ctx, err)
+	}
+	if s.Args.Into == "" && s.Kind == task.MoveImage {
+		return a.checkRule(ctx, s, from)
 	}
 	if s.Args.Into == "" {
 		return invalid(errors.New("args.into: name the managed store that images are moved into"))
@@ -31,10 +47,14 @@ func (a taskAPI) checkPack(ctx context.Context, s *task.Submission) error {
 	} else if err != nil {
 		return a.failed(ctx, err)
 	}
-	if err := catalog.CheckPack(from, to); err != nil {
+	check := catalog.CheckPack
+	if s.Kind == task.MoveImage {
+		check = catalog.CheckMove
+	}
+	if err := check(from, to); err != nil {
 		return invalid(err)
 	}
-	if s.Queue == task.QueueOf(from) {
+	if s.Kind == task.PackImage && s.Queue == task.QueueOf(from) {
 		s.Queue = task.QueueOf(to)
 	}
 	if s.Args.Confirm {

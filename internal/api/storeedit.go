@@ -73,6 +73,8 @@ type storeFields struct {
 	HideAfter  optional[string]   `json:"hide_after,omitempty" doc:"Missing images are hidden after this time: a duration such as 720h or 30d."`
 	DropAfter  optional[string]   `json:"drop_after,omitempty" doc:"Missing images are removed from the catalog after this time, not before they are hidden."`
 	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"How long deleted files of a managed store stay in the trash."`
+	MoveTo     optional[string]   `json:"move_to,omitempty" doc:"Managed store in a bucket that slides of this folder are moved to once a day, s3://BUCKET/PREFIX. The files of an in-place store stay; those of a managed store are removed 7 days later."`
+	MoveAfter  optional[string]   `json:"move_after,omitempty" doc:"How long after they were added slides are moved, such as 90d."`
 	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are verified: an interval or a cron expression of five fields."`
 	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Read limit for verifying, in bytes per second."`
 	Quota      optional[int64]    `json:"quota,omitempty" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; unlimited by default."`
@@ -150,6 +152,8 @@ func newEdit(f *storeFields) *edit {
 	take(e, "hide_after", f.HideAfter, func(s *catalog.Store) *time.Duration { return &s.HideAfter }, checkPeriod)
 	take(e, "drop_after", f.DropAfter, func(s *catalog.Store) *time.Duration { return &s.DropAfter }, checkPeriod)
 	take(e, "keep_trash", f.KeepTrash, func(s *catalog.Store) *time.Duration { return &s.KeepTrash }, checkPeriod)
+	take(e, "move_to", f.MoveTo, func(s *catalog.Store) *string { return &s.MoveTo }, checkMoveTo)
+	take(e, "move_after", f.MoveAfter, func(s *catalog.Store) *time.Duration { return &s.MoveAfter }, checkPeriod)
 	take(e, "verify", f.Verify, func(s *catalog.Store) *string { return &s.Verify }, checkSchedule)
 	take(e, "verify_rate", f.VerifyRate, func(s *catalog.Store) *int64 { return &s.VerifyRate }, checkRate)
 	take(e, "quota", f.Quota, func(s *catalog.Store) *int64 { return &s.Quota }, checkQuota)
@@ -199,6 +203,9 @@ func (e *edit) apply(s *catalog.Store) error {
 	}
 	if s.Mode == catalog.InPlace && s.Incoming != "" {
 		return inField("incoming", errors.New("an in-place store has no folder for new files"))
+	}
+	if s.MoveTo != "" && catalog.KindOf(s.Root) != catalog.Directory {
+		return inField("move_to", errors.New("only slides of folders are moved to a bucket"))
 	}
 	if s.HideAfter > 0 && s.DropAfter > 0 && s.DropAfter < s.HideAfter {
 		return inField("drop_after", fmt.Errorf("%v is shorter than hide_after, which is %v", s.DropAfter, s.HideAfter))
@@ -364,7 +371,7 @@ func (f *storeFields) given() []string {
 
 // where refuses to move a store unless the caller is an admin of everything.
 func (f *storeFields) where(ctx context.Context) error {
-	if f.Root.Given || f.Incoming.Given || f.Password.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given {
+	if f.Root.Given || f.Incoming.Given || f.Password.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given || f.MoveTo.Given {
 		return mayChange(ctx)
 	}
 	return nil
@@ -437,6 +444,14 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))
 	}
 	return a.failed(ctx, err)
+}
+
+// checkMoveTo checks the address of a managed store in a bucket.
+func checkMoveTo(s string) (string, error) {
+	if catalog.KindOf(s) != catalog.S3 {
+		return "", errors.New("the address of a managed store in a bucket, s3://BUCKET/PREFIX, or null")
+	}
+	return source.CheckRoot(s)
 }
 
 func asIs(v bool) (bool, error) { return v, nil }

@@ -47,6 +47,8 @@ type store struct {
 	HideAfter  *string    `json:"hide_after" example:"720h0m0s" doc:"Missing images are hidden after this time; null for never."`
 	DropAfter  *string    `json:"drop_after" doc:"Missing images are removed from the catalog after this time; null for never."`
 	KeepTrash  *string    `json:"keep_trash" doc:"How long deleted files of a managed store stay in the trash; null for 30 days."`
+	MoveTo     *string    `json:"move_to" doc:"Managed store in a bucket that slides of this folder are moved to, s3://BUCKET/PREFIX/; null for none, and unless the caller is an admin."`
+	MoveAfter  *string    `json:"move_after" doc:"How long after they were added they are moved; null for the next night."`
 	Verify     *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
 	VerifyRate *int64     `json:"verify_rate" doc:"Read limit for verifying, in bytes per second; null for the default."`
 	Quota      *int64     `json:"quota" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; null for unlimited."`
@@ -241,7 +243,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 	v := store{
 		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Kind: string(catalog.KindOf(s.Root)), ExternalID: known(s.ExternalID), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
-		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
+		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash), MoveAfter: period(s.MoveAfter),
 		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.ManagedFolder() && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
 		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
 	}
@@ -249,7 +251,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		maps.Copy(v.Declared, s.Provisioned.Keys)
 	}
 	if admin {
-		v.Root, v.Incoming, v.Host, v.Password = known(s.Root), known(s.Incoming), known(s.Host), known(s.PasswordFile)
+		v.Root, v.Incoming, v.Host, v.Password, v.MoveTo = known(s.Root), known(s.Incoming), known(s.Host), known(s.PasswordFile), known(s.MoveTo)
 	}
 	for _, list := range []*[]string{&v.Include, &v.Exclude} {
 		if *list == nil {

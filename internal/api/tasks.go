@@ -65,7 +65,7 @@ const tasksRoute, taskRoute = "/api/v1/tasks", "/api/v1/tasks/{task}"
 const (
 	noTasks     = "The database is unreachable; or this server runs no tasks."
 	noSuchTask  = "No such task, or it ended more than a week ago."
-	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image or export_dicom"
+	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image, move_image or export_dicom"
 )
 
 func (a taskAPI) register(h huma.API) {
@@ -145,9 +145,9 @@ func (a taskAPI) get(ctx context.Context, in *taskPath) (*taskOutput, error) {
 
 type submitInput struct {
 	Body struct {
-		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image or export_dicom."`
+		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews, convert_image, pack_image, move_image or export_dicom."`
 		Queue string     `json:"queue,omitempty" doc:"Queue; by default that of the store in args, else default. Up to 64 lower-case letters and digits, with single hyphens or underscores between them."`
-		Args  taskObject `json:"args,omitempty" doc:"Arguments of the kind: store; image for kinds that handle images; dry_run and confirm for syncs and pack_image; into, the managed store that images are moved into, and damaged_as_background for pack_image; labels, deidentify and sparse for export_dicom. Use ids, never file names: they are visible to everyone. Unknown keys are refused."`
+		Args  taskObject `json:"args,omitempty" doc:"Arguments of the kind: store; image for kinds that handle images; dry_run and confirm for syncs, pack_image and move_image; into, the managed store that images are moved into, for pack_image and move_image (if absent, that of the store's settings); damaged_as_background for pack_image; labels, deidentify and sparse for export_dicom. Use ids, never file names: they are visible to everyone. Unknown keys are refused."`
 	}
 }
 
@@ -209,7 +209,7 @@ func (a taskAPI) submit(ctx context.Context, in *submitInput) (*taskOutput, erro
 			return nil, err
 		}
 	}
-	if s.Kind == task.PackImage {
+	if s.Kind == task.PackImage || s.Kind == task.MoveImage {
 		if err := a.checkPack(ctx, &s); err != nil {
 			return nil, err
 		}

@@ -84,6 +84,8 @@ type Store struct {
 	Verify     string        // schedule for verifying all files; "" for none
 	VerifyRate int64         // read limit of verification in bytes per second; 0 for the default
 	Quota      int64         // limit for uploads to the store, in bytes; 0 for none
+	MoveTo     string        `json:",omitempty"` // root of the managed store in a bucket that slides are moved to; "" for none
+	MoveAfter  time.Duration `json:",omitempty"` // age from which they are, since they were added
 	NoConvert  bool          // do not convert images to pyramids, in a managed store
 
 	Background string // "#rrggbb"

@@ -54,6 +54,13 @@ type (
 		Deidentify bool   `json:"deidentify"`
 		Sparse     bool   `json:"sparse"`
 	}
+	moveArgs struct {
+		Store   string `json:"store"`
+		Image   string `json:"image"`
+		Into    string `json:"into"`
+		DryRun  bool   `json:"dry_run"`
+		Confirm bool   `json:"confirm"`
+	}
 	packArgs struct {
 		Store   string `json:"store"`
 		Image   string `json:"image"`
@@ -86,6 +93,10 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 		var v packArgs
 		err = strictjson.Unmarshal(raw, &v)
 		a = Args{Store: v.Store, Image: v.Image, Into: v.Into, DryRun: v.DryRun, Confirm: v.Confirm, Damaged: v.Damaged}
+	case MoveImage:
+		var v moveArgs
+		err = strictjson.Unmarshal(raw, &v)
+		a = Args{Store: v.Store, Image: v.Image, Into: v.Into, DryRun: v.DryRun, Confirm: v.Confirm}
 	case ExportDICOM:
 		var v exportArgs
 		err = strictjson.Unmarshal(raw, &v)

@@ -124,6 +124,9 @@ func offset(t time.Time) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
+// moveEvery is how often slides that have become old enough are moved to a bucket.
+const moveEvery = "24h"
+
 // A plan is a schedule for a task of a store.
 type plan struct {
 	store, kind, queue string
@@ -136,7 +139,11 @@ func (p *plan) key() string { return strings.TrimSpace(p.schedule + " " + p.zone
 // plans returns the schedules of a store.
 func (s *Service) plans(st *catalog.Store) []plan {
 	var list []plan
-	for _, p := range []plan{{kind: SyncStore, schedule: st.Schedule}, {kind: VerifyStore, schedule: st.Verify}} {
+	moving := ""
+	if st.MoveTo != "" {
+		moving = moveEvery
+	}
+	for _, p := range []plan{{kind: SyncStore, schedule: st.Schedule}, {kind: VerifyStore, schedule: st.Verify}, {kind: MoveImage, schedule: moving}} {
 		if p.schedule != "" {
 			p.store, p.queue, p.zone = st.ID, QueueOf(st), cmp.Or(st.TimeZone, s.TimeZone)
 			list = append(list, p)

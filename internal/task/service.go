@@ -39,6 +39,7 @@ const (
 	MakePreviews = "make_previews"
 	ConvertImage = "convert_image"
 	PackImage    = "pack_image"
+	MoveImage    = "move_image"
 	ExportDICOM  = "export_dicom"
 )
 

@@ -52,6 +52,7 @@ func (h *Handlers) Kinds() []task.Kind {
 		h.kind(task.MakePreviews, 2, h.previews),
 		h.kind(task.ConvertImage, convertAttempts, h.convertImage),
 		h.kind(task.PackImage, 10, h.packImages),
+		h.kind(task.MoveImage, 10, h.moveImages),
 		h.kind(task.ExportDICOM, 5, h.exportDICOM),
 	}
 }

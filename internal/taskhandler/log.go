@@ -17,7 +17,7 @@ func logStart(t *task.Task, a task.Args) {
 	what := map[string]string{
 		task.SyncStore: "scanning the store", task.ResyncStore: "scanning the store, inspecting each file again", task.VerifyStore: "reading the files again",
 		task.ImportFile: "importing", task.HashImage: "computing digests", task.ReadBarcode: "reading barcodes",
-		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid", task.PackImage: "packing", task.ExportDICOM: "exporting as DICOM",
+		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid", task.PackImage: "packing", task.MoveImage: "moving slides to a bucket", task.ExportDICOM: "exporting as DICOM",
 	}[t.Kind]
 	if a.DryRun {
 		what += "; dry run: nothing will be changed"

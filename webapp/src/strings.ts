@@ -288,7 +288,7 @@ export const t = {
     allStates: "All states",
     allStores: "All stores",
     states: { waiting: "Waiting", running: "Running", retrying: "Retrying", succeeded: "Succeeded", failed: "Failed", cancelled: "Cancelled" } satisfies Record<TaskState, string>,
-    kinds: { sync_store: "Sync", resync_store: "Resync", verify_store: "Verify", import_file: "Import", hash_image: "Calculate digests", read_barcode: "Read barcodes", make_previews: "Render previews", convert_image: "Convert", pack_image: "Pack", export_dicom: "Export as DICOM" } as Record<string, string>,
+    kinds: { sync_store: "Sync", resync_store: "Resync", verify_store: "Verify", import_file: "Import", hash_image: "Calculate digests", read_barcode: "Read barcodes", make_previews: "Render previews", convert_image: "Convert", pack_image: "Pack", move_image: "Move to bucket", export_dicom: "Export as DICOM" } as Record<string, string>,
     dryRun: "Dry run",
     of: (kind: string, store: string): string => `${kind}: ${store}`,
     waitingForWorker: (queue: string): string => `waiting for a worker of queue ${queue}`,
