@@ -14,7 +14,7 @@ import { timeElement } from "../ui/time";
 import type { Condition, ConditionKind } from "./condition";
 import { syncTook, syncWords } from "./result";
 
-export type Action = "sync" | "dryRun" | "resync" | "verifyNow" | "edit" | "remove" | "confirm";
+export type Action = "sync" | "dryRun" | "resync" | "verifyNow" | "move" | "edit" | "remove" | "confirm";
 
 const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
 const shownFailures = 20;
@@ -47,6 +47,7 @@ export class StoreCard {
   private readonly facts = h("div", { class: "store-facts" });
   private readonly actions = h("div", { class: "actions", role: "group" });
   private readonly parts = new Parts();
+  private buckets = false;
 
   constructor(id: string, private readonly act: (action: Action) => void) {
     this.element.dataset.id = id;
@@ -54,14 +55,16 @@ export class StoreCard {
     this.element.append(h("div", { class: "store-head" }, this.name, this.marks), this.condition, this.counts, this.facts, this.actions);
   }
 
-  update(store: Store, condition: Condition): void {
+  // update shows a store. Buckets is true if slides can be moved to one.
+  update(store: Store, condition: Condition, buckets = false): void {
+    this.buckets = buckets;
     const name = storeName(store);
     this.parts.show(this.name, name, () => [name]);
     this.parts.show(this.marks, [store.mode, store.public, store.declared], () => marks(store));
     this.parts.show(this.condition, [condition, name, store.scopes], () => this.conditionRow(condition, store));
     this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
     this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
-    this.parts.show(this.actions, [name, store.scopes, store.kind, provisionedAs(store)], () => this.buttons(store));
+    this.parts.show(this.actions, [name, store.scopes, store.kind, provisionedAs(store), buckets], () => this.buttons(store));
     this.actions.hidden = this.actions.childElementCount === 0;
   }
 
@@ -88,7 +91,8 @@ export class StoreCard {
       this.button("sync", t.stores.sync, name, "button small"),
       this.button("dryRun", t.stores.dryRun, name),
       this.button("resync", t.stores.resync, name),
-      ...((store.kind ?? "directory") === "directory" ? [this.button("verifyNow", t.stores.verifyNow, name)] : []), // only files are verified
+      ...(verifiable(store) ? [this.button("verifyNow", t.stores.verifyNow, name)] : []),
+      ...(this.buckets && isDirectory(store) ? [this.button("move", t.stores.move, name)] : []),
     ];
     return [
       ...(may("write", store) ? writing : []),
@@ -101,6 +105,12 @@ export class StoreCard {
     return h("button", { type: "button", class: look, "aria-label": t.stores.actionOf(text, name), "data-action": action, "data-focus": action, onclick: () => this.act(action) }, text);
   }
 }
+
+const isDirectory = (store: Store): boolean => (store.kind ?? "directory") === "directory";
+
+// verifiable reports whether the files of a store have digests to compare them with. Those of other
+// buckets are read at the command line, because that may cost money.
+const verifiable = (store: Store): boolean => isDirectory(store) || (store.mode === "managed" && store.kind === "s3");
 
 function mark(text: string, title: string | undefined): HTMLElement {
   return h("span", { class: "mark", title }, text);

@@ -1,8 +1,9 @@
 // The confirmation dialogs of the Stores page.
 
-import { Problem, removeStore, syncStore } from "../api/client";
+import { Problem, removeStore, submitTask, syncStore } from "../api/client";
 import { watchTask } from "../api/events";
 import type { Store, Task } from "../api/types";
+import { formatBytes } from "../format";
 import { t } from "../strings";
 import { progressBar } from "../tasks/progress";
 import { progressWords, resultWords } from "../tasks/words";
@@ -86,6 +87,36 @@ export function askRemove(store: Store, done: () => void): void {
         if (!(err instanceof Problem && err.status === 404)) throw err; // another user has removed it
       }
       done();
+    },
+  });
+}
+
+// isBucket reports whether slides of folders can be moved to a store.
+export const isBucket = (store: Store): boolean => store.mode === "managed" && store.kind === "s3";
+
+// askMove asks which bucket gets the slides of a folder. If more people would see them there, the
+// server refuses it, and the user has to agree.
+export function askMove(store: Store, stores: Store[], done: (task: Task) => void): void {
+  const targets = stores.filter(isBucket);
+  const target = h("select", { id: "move-into", name: "into" }, ...targets.map((to) => h("option", { value: to.id }, storeName(to))));
+  const agree = h("input", { type: "checkbox", name: "more" });
+  const more = h("label", { class: "tick", hidden: true }, agree, h("span", null, t.stores.moveAgree));
+  const n = store.counts?.available ?? 0;
+  ask({
+    title: t.stores.moveTitle(storeName(store)), name: "move", yes: t.stores.moveDo,
+    text: [
+      h("p", null, t.stores.moveText(n, formatBytes(store.bytes ?? 0))),
+      h("p", { class: "quiet" }, store.mode === "managed" ? t.stores.moveManaged : t.stores.moveInPlace),
+      h("div", { class: "field" }, h("label", { for: "move-into" }, t.stores.moveInto), target),
+      more,
+    ],
+    run: async () => {
+      try {
+        done(await submitTask("move_image", null, { store: store.id, into: target.value, ...(agree.checked ? { confirm: true } : {}) }));
+      } catch (err) {
+        if (err instanceof Problem && /args\.confirm/.test(err.detail)) more.hidden = false;
+        throw err;
+      }
     },
   });
 }

@@ -16,7 +16,7 @@ import { poll } from "../ui/poll";
 import { freshenTimes } from "../ui/time";
 import { StoreCard, storeName, type Action } from "./card";
 import { conditionOf, storeKinds } from "./condition";
-import { askConfirm, askRemove, askResync, showDryRun, wordsOf } from "./dialogs";
+import { askConfirm, askMove, askRemove, askResync, isBucket, showDryRun, wordsOf } from "./dialogs";
 import { openStoreForm } from "./form";
 
 const pollEvery = 2000; // milliseconds
@@ -102,7 +102,7 @@ class Stores {
       }
       if (this.list.children[i] !== card.element) this.list.insertBefore(card.element, this.list.children[i] ?? null);
       const condition = conditionOf(store, this.tasks);
-      card.update(store, condition);
+      card.update(store, condition, stores.some(isBucket));
       this.say(store, t.stores.condition[condition.kind]);
     });
     this.list.hidden = stores.length === 0;
@@ -134,6 +134,8 @@ class Stores {
         return askResync(store, begun(t.stores.started.resync(name)));
       case "confirm":
         return askConfirm(store, conditionOf(store, this.tasks), begun(t.stores.started.confirm(name)));
+      case "move":
+        return askMove(store, this.stores ?? [], begun(t.stores.started.move(name)));
       case "edit":
         return this.edit(store);
       case "remove":

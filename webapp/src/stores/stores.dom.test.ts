@@ -153,3 +153,21 @@ test("asks for what a managed store in a bucket has, and for nothing else", asyn
   expect(sent).toEqual({ mode: "managed", root: "s3://slides/archive" });
   expect(query).not.toContain("make_folder=true");
 });
+
+test("moves the slides of a folder to a bucket, and asks if more people would see them", async () => {
+  const archive: Store = { ...store, id: "s2", label: "Archive", mode: "managed", kind: "s3", root: "s3://slides/archive/" };
+  const sent: unknown[] = [];
+  await open("/stores", { ...storeRoutes(() => store), "GET /api/v1/stores": () => list([store, archive]), "POST /api/v1/tasks": ({ body }) => {
+    sent.push(body);
+    return sent.length === 1 ? problem(422, "args.confirm: more people would see the images: the other store is public.") : taskOf({ kind: "move_image" });
+  } });
+  await eventually(() => button(/^Move to bucket/)!.click());
+  expect(text(dialog())).toContain("12 slides");
+  const go = (): void => [...dialog()!.querySelectorAll("button")].find((b) => text(b) === "Move")!.click();
+  go();
+  await eventually(() => expect(text(dialog()!.querySelector('[role="alert"]'))).toContain("more people"));
+  dialog()!.querySelector<HTMLInputElement>('input[name="more"]')!.click();
+  go();
+  await eventually(() => expect(dialog()).toBeNull());
+  expect(sent).toEqual([{ kind: "move_image", args: { store: "s1", into: "s2" } }, { kind: "move_image", args: { store: "s1", into: "s2", confirm: true } }]);
+});
