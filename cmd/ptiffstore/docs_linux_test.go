@@ -147,7 +147,7 @@ var notRun = []struct{ page, has, why string }{
 	{"docs/install.md", "", "changes the system"},
 	{"docs/monitoring.md", "--metrics-listen", "does not end"},
 	{"docs/monitoring.md", "--otlp-endpoint", "does not end"},
-	{"docs/several-hosts.md", "", "for several hosts; see TestHosts"},
+	{"docs/several-hosts.md", "", "for several hosts; see TestHosts and TestCluster"},
 	{"docs/stores-and-sync.md", "mongodb://reader@db", "needs a MongoDB server; see TestStoreAddImages"},
 	{"docs/object-storage.md", "", "needs an S3 server; see TestServeBucket and TestStoreAddBucket"},
 	{"docs/slideatlas.md", "", "needs a site of SlideAtlas; see TestSlideAtlasGuide"},

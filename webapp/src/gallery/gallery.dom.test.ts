@@ -114,3 +114,27 @@ test("lists deleted slides, and restores one", async () => {
   await eventually(() => page.getByRole("heading", { name: "No deleted slides" }));
   expect(restored).toEqual(["i1"]);
 });
+
+test("requests no further page while the list has no layout", async () => {
+  const size = (name: "clientWidth" | "offsetHeight", get: (element: HTMLElement) => number): PropertyDescriptor | undefined => {
+    const before = Object.getOwnPropertyDescriptor(HTMLElement.prototype, name);
+    Object.defineProperty(HTMLElement.prototype, name, { configurable: true, get(this: HTMLElement) { return this.closest("[hidden]") ? 0 : get(this); } });
+    return before;
+  };
+  const before = { clientWidth: size("clientWidth", () => 1200), offsetHeight: size("offsetHeight", (element) => parseFloat(element.style.height) || 0) };
+  try {
+    let asked = 0;
+    await open("/", { "GET /api/v1/images": ({ url }) => {
+      if (Number(url.searchParams.get("limit")) >= 60) asked++;
+      const from = Number(url.searchParams.get("cursor") ?? 0);
+      return { items: Array.from({ length: 60 }, (_, i) => ({ ...image, id: `i${from + i}` })), next_cursor: String(from + 60) };
+    } });
+    await eventually(() => expect(card()).not.toBeNull());
+    expect(asked).toBe(1);
+  } finally {
+    for (const [name, descriptor] of Object.entries(before)) {
+      if (descriptor) Object.defineProperty(HTMLElement.prototype, name, descriptor);
+      else delete (HTMLElement.prototype as unknown as Record<string, unknown>)[name];
+    }
+  }
+});

@@ -79,7 +79,7 @@ export class Grid<T> {
   }
 
   private update(): void {
-    if (this.cardWidth === 0) return;
+    if (this.cardWidth === 0 || this.element.clientWidth === 0) return; // hidden: its end only seems to be near
     const top = -this.element.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((top - window.innerHeight / 2) / this.rowHeight)) * this.columns;
     const last = Math.min(this.items.length, Math.ceil((top + window.innerHeight * 1.5) / this.rowHeight) * this.columns);

@@ -232,12 +232,12 @@ class Gallery {
   private render(): void {
     const { feed } = this;
     const known = feed.complete ? feed.items.length : this.query.q ? null : this.total(this.query.state);
+    this.list.hidden = feed.items.length === 0; // before the grid measures it
     this.grid.setItems(feed.items, known);
     if (!this.labelledSlide && session().mode !== "central" && feed.items.some(isLabelled)) {
       this.labelledSlide = true;
       this.renderSearch();
     }
-    this.list.hidden = feed.items.length === 0;
     this.fresh.hidden = feed.pending === 0;
     if (feed.pending > 0) replace(this.fresh, icon("up", 16), t.gallery.fresh(feed.pending));
     this.renderCount(known);
