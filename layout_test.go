@@ -49,8 +49,10 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"internal/bucket", "", "github.com/minio/minio-go/v7 github.com/minio/crc64nvme"},
 	{"test/unprivileged", "", ""},
-	{"test/mongotest", "internal/fsx test/unprivileged", ""},
-	{"test/s3test", "internal/fsx test/unprivileged", "github.com/minio/minio-go/v7"},
+	{"test/program", "internal/fsx", ""},
+	{"test/helmtest", "test/program", ""},
+	{"test/mongotest", "test/program test/unprivileged", ""},
+	{"test/s3test", "test/program test/unprivileged", "github.com/minio/minio-go/v7"},
 	{"test/atlastest", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"test/pgtest", "test/unprivileged", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
@@ -109,7 +111,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"internal/taskhandler", "tiff slide internal/dicom internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
+		"internal/taskhandler", "tiff slide internal/bucket internal/bucketstore internal/dicom internal/fsx internal/render internal/convert internal/pack internal/loop internal/catalog internal/verify internal/source internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
 		"internal/server", "internal/runcache internal/structure internal/bucket internal/fsx internal/source internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
@@ -132,7 +134,7 @@ var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/bucket internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/s3test test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/s3test test/atlastest", // shared by the tests of several packages
+	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/s3test test/helmtest test/atlastest", // shared by the tests of several packages
 	"C":       "internal/codec internal/resample internal/jpeg2000",                                                                                  // with the tag native, linked statically
 }
 

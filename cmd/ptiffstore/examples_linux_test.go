@@ -138,28 +138,31 @@ func TestContainerFiles(t *testing.T) {
 		Healthcheck struct{ Test []string }
 		Grace       string `yaml:"stop_grace_period"`
 	}
-	var compose struct {
-		Services map[string]service
-		Volumes  map[string]any
-	}
-	if err := yaml.Unmarshal([]byte(exampleFile(t, "compose.yaml")), &compose); err != nil {
-		t.Fatal(err)
-	}
 	lines := map[string][]string{}
-	for name, s := range compose.Services {
-		if s.Environment["PTIFFSTORE_DATABASE"] != "" {
-			lines["service "+name] = s.Command
+	for _, file := range []string{"compose.yaml", "compose-bucket.yaml"} {
+		var compose struct {
+			Services map[string]service
+			Volumes  map[string]any
+		}
+		if err := yaml.Unmarshal([]byte(exampleFile(t, file)), &compose); err != nil {
+			t.Fatal(err)
+		}
+		for name, s := range compose.Services {
+			if s.Environment["PTIFFSTORE_DATABASE"] == "" {
+				continue
+			}
+			lines[file+" "+name] = s.Command
 			if s.Grace != "30s" {
 				t.Errorf("service %s is given %q to end", name, s.Grace)
 			}
 			for key := range s.Environment {
-				if !strings.HasPrefix(key, "PTIFFSTORE_") || !knownVariable(key) {
+				if !knownVariable(key) {
 					t.Errorf("service %s has the variable %s, which says nothing to the program", name, key)
 				}
 			}
 		}
 	}
-	if len(lines) != 3 {
+	if len(lines) != 5 {
 		t.Fatalf("of the services these are the program: %v", lines)
 	}
 	image := exampleFile(t, "Dockerfile")
@@ -175,6 +178,10 @@ func TestContainerFiles(t *testing.T) {
 			lines["image "+args[0]] = args
 		}
 	}
+	lines["another comment"] = strings.Fields("store add s3://slides/archive --managed --label Archive")
+	if !strings.Contains(exampleFile(t, "compose-bucket.yaml"), "store add s3://slides/archive --managed --label Archive") {
+		t.Error("compose-bucket.yaml no longer says how the store is added")
+	}
 	lines["comment"] = strings.Fields("store add /slides --host archive --endpoint https://tiles.example.org")
 	if !strings.Contains(exampleFile(t, "compose.yaml"), "store add /slides --label 'Scanner A' --host archive --endpoint https://tiles.example.org") {
 		t.Error("compose.yaml no longer says how the store is added")
@@ -184,13 +191,17 @@ func TestContainerFiles(t *testing.T) {
 			t.Errorf("%s: %q: %v", name, args, err)
 		}
 	}
-	if !strings.Contains(image, "FROM scratch") || !strings.Contains(image, "USER 65532") || len(lines) != 6 {
+	if !strings.Contains(image, "FROM scratch") || !strings.Contains(image, "USER 65532") || len(lines) != 9 {
 		t.Errorf("the image is not what it was: %v", lines)
 	}
 }
 
-// knownVariable reports whether an environment variable sets a flag of serve.
+// knownVariable reports whether an environment variable sets a flag of serve, names the configuration
+// file, or has credentials of a bucket.
 func knownVariable(name string) bool {
+	if name == "AWS_ACCESS_KEY_ID" || name == "AWS_SECRET_ACCESS_KEY" || name == "PTIFFSTORE_CONFIG" {
+		return true
+	}
 	for _, n := range newParser(&program{}).Model.Children {
 		if n.Name != "serve" {
 			continue

@@ -4,21 +4,18 @@ package mongotest
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/program"
 	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
@@ -72,7 +69,7 @@ func (s *Server) Stop() {
 
 // start starts a server as an unprivileged user, if this one is root.
 func start(certificate ...string) (*Server, error) {
-	program, err := build()
+	server, err := program.Build("test/mongotest/ferretdb", ".")
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +77,7 @@ func start(certificate ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program, append([]string{dir}, certificate...)...)
+	cmd := exec.Command(server, append([]string{dir}, certificate...)...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	account, err := unprivileged.HandOver(dir)
@@ -130,81 +127,5 @@ func host(out io.Reader) (string, error) {
 		return u.Host, nil
 	case <-time.After(startTime):
 		return "", errors.New("it has not printed its address")
-	}
-}
-
-// build returns the path of the program, which it builds unless it did before. The program
-// stays in the user's cache: linking it takes longer than most tests.
-func build() (string, error) {
-	_, file, _, _ := runtime.Caller(0)
-	source := filepath.Join(filepath.Dir(file), "ferretdb")
-	if !filepath.IsAbs(source) { // built with -trimpath; tests run in the folder of their package
-		root, err := moduleRoot()
-		if err != nil {
-			return "", err
-		}
-		source = filepath.Join(root, "test", "mongotest", "ferretdb")
-	}
-	sum := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
-		b, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", err
-		}
-		sum.Write(b)
-	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ptiffstore-ferretdb-%d-%s-%x", os.Getuid(), runtime.Version(), sum.Sum(nil)[:8]))
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
-	}
-	if err := private(dir); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	fsx.Lock(lock) // the tests of several packages run at once
-	program := filepath.Join(dir, "ferretdb")
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", ".")
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mongotest: cannot build the server: %w\n%s", err, out)
-	}
-	return program, os.Rename(program+".new", program)
-}
-
-// private returns an error unless the folder belongs to this user: another one could have
-// put a program there.
-func private(dir string) error {
-	fi, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if s, ok := fi.Sys().(*syscall.Stat_t); !ok || !fi.IsDir() || int(s.Uid) != os.Getuid() || fi.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("mongotest: %s belongs to another user", dir)
-	}
-	return nil
-}
-
-// moduleRoot returns the folder of this module, in or above the current one.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if filepath.Dir(dir) == dir {
-			return "", errors.New("mongotest: no go.mod above the current folder")
-		}
-		dir = filepath.Dir(dir)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +23,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
-	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/program"
 	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
@@ -67,13 +65,10 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// errBuild is the reason why tests are skipped.
-var errBuild = errors.New("s3test: cannot build versitygw")
-
 func checked(t testing.TB, start func() (*Server, error)) *Server {
 	t.Helper()
 	s, err := start()
-	if errors.Is(err, errBuild) {
+	if errors.Is(err, program.ErrBuild) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -96,7 +91,7 @@ func Env(t testing.TB) {
 // Start starts a server for a program, as an unprivileged user if this one is root. The caller
 // stops it.
 func Start() (*Server, error) {
-	program, err := build()
+	server, err := program.Build("test/s3test/versitygw", "github.com/versity/versitygw/cmd/versitygw")
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +100,7 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{top: top, Dir: filepath.Join(top, "buckets")}
-	if err := s.start(program); err != nil {
+	if err := s.start(server); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("s3test: the server does not start: %w", err)
 	}
@@ -248,77 +243,4 @@ func (s *Server) Get(t testing.TB, bucket, key string) ([]byte, bool) {
 		t.Fatal(err)
 	}
 	return b, true
-}
-
-// build returns the path of the program, which it builds unless it did before. The program
-// stays in the user's cache: linking it takes longer than most tests.
-func build() (string, error) {
-	source, err := sourceDir()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum"} {
-		b, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", err
-		}
-		sum.Write(b)
-	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ptiffstore-versitygw-%d-%s-%x", os.Getuid(), runtime.Version(), sum.Sum(nil)[:8]))
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
-	}
-	if err := private(dir); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	fsx.Lock(lock) // the tests of several packages run at once
-	program := filepath.Join(dir, "versitygw")
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", "github.com/versity/versitygw/cmd/versitygw")
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %w\n%s", errBuild, err, out)
-	}
-	return program, os.Rename(program+".new", program)
-}
-
-// sourceDir returns the folder of the module of the program. Tests are built with -trimpath and
-// run in the folder of their package.
-func sourceDir() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		source := filepath.Join(dir, "test", "s3test", "versitygw")
-		if _, err := os.Stat(filepath.Join(source, "go.mod")); err == nil {
-			return source, nil
-		}
-		if filepath.Dir(dir) == dir {
-			return "", errors.New("s3test: no module of versitygw above the current folder")
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
-// private returns an error unless the folder belongs to this user: another one could have
-// put a program there.
-func private(dir string) error {
-	fi, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if s, ok := fi.Sys().(*syscall.Stat_t); !ok || !fi.IsDir() || int(s.Uid) != os.Getuid() || fi.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("s3test: %s belongs to another user", dir)
-	}
-	return nil
 }

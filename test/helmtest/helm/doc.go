@@ -1,0 +1,2 @@
+// Package helm pins the version of Helm that tests of the chart use.
+package helm
