@@ -135,7 +135,7 @@ var reserved = map[string]string{
 	"net/http": "internal/bucket internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/dicomweb internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/s3test test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/dicomtest test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/s3test test/helmtest test/atlastest", // shared by the tests of several packages
-	"C":       "internal/codec internal/resample internal/jpeg2000",                                                                                  // with the tag native, linked statically
+	"C":       "internal/codec internal/resample internal/jpeg2000",                                                                                                // with the tag native, linked statically
 }
 
 // barred lists packages and the standard packages that they may not import. Scanning

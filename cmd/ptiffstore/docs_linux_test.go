@@ -149,6 +149,7 @@ var notRun = []struct{ page, has, why string }{
 	{"docs/monitoring.md", "--otlp-endpoint", "does not end"},
 	{"docs/several-hosts.md", "", "for several hosts; see TestHosts and TestCluster"},
 	{"docs/stores-and-sync.md", "mongodb://reader@db", "needs a MongoDB server; see TestStoreAddImages"},
+	{"docs/deployment.md", "kubectl create secret", "needs a cluster; see TestHelmManifests"},
 	{"docs/object-storage.md", "", "needs an S3 server; see TestServeBucket and TestStoreAddBucket"},
 	{"docs/slideatlas.md", "", "needs a site of SlideAtlas; see TestSlideAtlasGuide"},
 	{"docs/stores-and-sync.md", "ptiffstore serve /slides", "does not end"},

@@ -1,5 +1,5 @@
 // Package program builds programs of other projects for tests, each from a module of its own, so
-// that their dependencies are none of this module's. A program is built once and stays in the
+// that this module does not depend on what they need. A program is built once and stays in the
 // folder for temporary files: linking it takes longer than most tests.
 package program
 
