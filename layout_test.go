@@ -101,7 +101,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/api", "slide internal/dicom internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/slideatlas internal/mongodb internal/bucket internal/bucketstore internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
-		"test/bench", "tiff slide internal/fsx internal/synth internal/bigtiff internal/slideatlas internal/dicom test/mongotest test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
+		"test/bench", "tiff slide internal/fsx internal/synth internal/bigtiff internal/slideatlas internal/dicom test/mongotest test/s3test test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "go.mongodb.org/mongo-driver/v2 golang.org/x/sync",
 	},
 	{"internal/backup", "internal/fsx internal/strictjson internal/db internal/catalog", ""},

@@ -179,12 +179,16 @@ func start(ctx context.Context, name, pin string, args ...string) (*server, erro
 	return s, nil
 }
 
-// medians runs each server in turn, rounds times, and returns the median round of
+// medians runs each server in turn, rounds times and in both directions, and returns the median round of
 // each by rate.
 func medians(ctx context.Context, o *options, conns int, pin string, rounds int, servers []*server) ([]round, error) {
 	all := make([][]round, len(servers))
 	for n := range rounds {
-		for i, s := range servers {
+		for i := range servers {
+			if n%2 == 1 { // the place in a round has an effect of its own
+				i = len(servers) - 1 - i
+			}
+			s := servers[i]
 			r, err := load(ctx, s, o.duration, conns, pin)
 			if err != nil {
 				return nil, err

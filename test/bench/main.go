@@ -38,6 +38,7 @@ type options struct {
 	only     string
 	files    int
 	images   int
+	keys     int
 	soak     time.Duration
 }
 
@@ -55,10 +56,11 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only these sections, separated by commas: fast, access, slow, render, thumbnails, jpeg2000, mongodb, dicom, open, memory, sync, catalog or soak; soak is run only so")
+	flag.StringVar(&o.only, "only", "", "run only these sections, separated by commas: fast, access, slow, render, thumbnails, jpeg2000, mongodb, dicom, buckets, open, memory, sync, catalog or soak; soak is run only so")
 	flag.DurationVar(&o.soak, "soak", 2*time.Minute, "length of section soak")
 	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
 	flag.IntVar(&o.images, "images", 1_000_000, "images in the catalog that is listed and searched")
+	flag.IntVar(&o.keys, "keys", 20_000, "objects of the bucket that is listed in section buckets")
 	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
 	access := flag.String("access", "", "internal: serve -slide by this adapter, open or checked")
 	slide := flag.String("slide", "", "internal: slide of -access")
@@ -113,6 +115,7 @@ func run(ctx context.Context, o *options) error {
 		{"jpeg2000", jpeg2000Tiles},
 		{"mongodb", mongoTiles},
 		{"dicom", dicomSlides},
+		{"buckets", inBuckets},
 		{"open", openings},
 		{"memory", manySlides},
 		{"sync", synchronisation},

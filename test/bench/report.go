@@ -26,7 +26,7 @@ the ratios. Figures are medians of the rounds. Each section has its date; do not
 
 // newReport reads the report of an earlier run.
 func newReport(o *options) (*report, error) {
-	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "render", "thumbnails", "jpeg2000", "mongodb", "dicom", "open", "memory", "sync", "catalog", "soak"}}
+	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "render", "thumbnails", "jpeg2000", "mongodb", "dicom", "buckets", "open", "memory", "sync", "catalog", "soak"}}
 	b, err := os.ReadFile(o.out)
 	if os.IsNotExist(err) {
 		return r, nil

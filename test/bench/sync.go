@@ -61,16 +61,21 @@ func synchronisation(ctx context.Context, o *options, r *report) error {
 	return nil
 }
 
+// smallSlide returns a small slide, which it writes to a folder.
+func smallSlide(dir string) ([]byte, error) {
+	one := filepath.Join(dir, "small.tiff")
+	if _, err := (synth.Philips{Width: 600, Height: 400, TileSize: 256, Barcode: "B-1"}).Write(one); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(one)
+}
+
 // manyFiles fills folder with n copies of a small slide, a thousand in each folder.
 func manyFiles(folder string, n int) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	one := filepath.Join(filepath.Dir(folder), "small.tiff")
-	if _, err := (synth.Philips{Width: 600, Height: 400, TileSize: 256, Barcode: "B-1"}).Write(one); err != nil {
-		return err
-	}
-	b, err := os.ReadFile(one)
+	b, err := smallSlide(filepath.Dir(folder))
 	if err != nil {
 		return err
 	}
