@@ -527,3 +527,31 @@ func TestListFolders(t *testing.T) {
 		t.Errorf("the caller's error: %v", err)
 	}
 }
+
+// TestListSmallFolders lists many small folders in pages: a request for each would cost more.
+func TestListSmallFolders(t *testing.T) {
+	server := s3test.New(t)
+	proxy := server.Proxy(t)
+	name := server.Bucket(t)
+	const folders, each = 120, 10
+	for i := range folders {
+		dir := filepath.Join(server.Dir, name, fmt.Sprintf("%03d", i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for j := range each {
+			path := filepath.Join(dir, fmt.Sprint(j))
+			writeFile(t, path, "")
+			if err := os.Chmod(path, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b := open(t, proxy.URL, "s3://"+name, Settings{}).Background()
+	if n := len(keys(t, b, "")); n != folders*each {
+		t.Errorf("%d objects, want %d", n, folders*each)
+	}
+	if n := proxy.Count("list"); n > 3 {
+		t.Errorf("%d requests for two pages", n)
+	}
+}

@@ -160,10 +160,28 @@ type entry struct {
 	object Object // without a key for a folder
 }
 
+// fewFolders is the number of folders that the first page may have objects of, if folders are listed
+// one by one: of smaller ones each would cost a request for a part of a page.
+const fewFolders = 2
+
+// foldersOf is the number of folders of the next level that objects are in.
+func foldersOf(objects []Object, prefix string) (n int) {
+	last := ""
+	for _, o := range objects {
+		if folder, _, ok := strings.Cut(o.Key[len(prefix):], "/"); ok && (n == 0 || folder != last) {
+			n, last = n+1, folder
+		}
+	}
+	return n
+}
+
 // folders returns what is on the next level, sorted, or nil if listing its folders one by one
-// is no better: there is only one, there are more entries than a page has, or the server fails
+// is no better: they are small, there is only one, there are more entries than a page has, or the server fails
 // or does not list the folders of the objects that are known already.
 func (b *Bucket) folders(ctx context.Context, prefix string, known []Object) []entry {
+	if foldersOf(known, prefix) > fewFolders {
+		return nil
+	}
 	var list []entry
 	count := 0
 	within := b.patient()

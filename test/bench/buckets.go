@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,20 +31,20 @@ const (
 
 // A bucketReport has the figures of the section.
 type bucketReport struct {
-	inspection             traffic
-	first                  time.Duration // from the start of a server to the first inspected tile
-	coldTile, screen       traffic
-	screenTime             time.Duration
-	session                traffic
-	sessionTiles           int
-	sessionBytes           int64 // of the tiles
-	servers                []*server
-	rates                  []round
-	keys                   int
-	sync, again            traffic
-	syncTook, againTook    time.Duration
-	againCPU               time.Duration
-	syncMemory, againMaxKB int64
+	inspection              traffic
+	first                   time.Duration // from the start of a server to the first inspected tile
+	coldTile, screen        traffic
+	screenTime              time.Duration
+	session                 traffic
+	sessionTiles            int
+	sessionBytes            int64 // of the tiles
+	servers                 []*server
+	rates                   []round
+	keys                    int
+	sync, again             traffic
+	syncTook, againTook     time.Duration
+	againCPU                time.Duration
+	syncMemory, againMemory int64 // bytes
 }
 
 // traffic is what was asked of a bucket.
@@ -379,23 +378,37 @@ func (b *bucketBench) syncs(ctx context.Context) error {
 	}
 	for i, into := range []*traffic{&b.sync, &b.again} {
 		cmd := exec.CommandContext(ctx, b.o.bin, append([]string{"sync", "many"}, args...)...)
-		began := time.Now()
+		began, peak := time.Now(), int64(0)
 		var err error
 		*into, err = b.proxy.count(func() error {
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				err = fmt.Errorf("%w: %s", err, out)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				return err
 			}
-			return err
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			for {
+				select {
+				case err := <-ended:
+					if err != nil {
+						err = fmt.Errorf("%w: %s", err, &out)
+					}
+					return err
+				case <-time.After(10 * time.Millisecond):
+					_, now := residentBytes(cmd.Process.Pid)
+					peak = max(peak, now)
+				}
+			}
 		})
 		if err != nil {
 			return err
 		}
-		took, usage := time.Since(began), cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		took := time.Since(began)
 		if i == 0 {
-			b.syncTook, b.syncMemory = took, usage.Maxrss
+			b.syncTook, b.syncMemory = took, peak
 		} else {
-			b.againTook, b.againMaxKB, b.againCPU = took, usage.Maxrss, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
+			b.againTook, b.againMemory, b.againCPU = took, peak, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 		}
 	}
 	return nil
@@ -416,6 +429,6 @@ func (r *report) buckets(o *options, fx *fixture, b *bucketReport) {
 		fmt.Fprintf(&t, "| %s | %s | %.2f | %.1f ms | %.1f |\n", s.name, thousands(m.rate), m.rate/b.rates[0].rate, ms(m.p99), m.cpu)
 	}
 	fmt.Fprintf(&t, "\nSync of %s small slides in 1,000 folders: the first, which inspects each, takes %.1f s, %s requests and %d MB; one without changes %.1f s (%.1f s of processor time), %s requests and %d MB.\n",
-		thousands(float64(b.keys)), b.syncTook.Seconds(), thousands(float64(b.sync.requests)), b.syncMemory>>10, b.againTook.Seconds(), b.againCPU.Seconds(), thousands(float64(b.again.requests)), b.againMaxKB>>10)
+		thousands(float64(b.keys)), b.syncTook.Seconds(), thousands(float64(b.sync.requests)), b.syncMemory>>20, b.againTook.Seconds(), b.againCPU.Seconds(), thousands(float64(b.again.requests)), b.againMemory>>20)
 	r.sections["buckets"] = t.String()
 }
