@@ -41,10 +41,11 @@ const (
 	kindPart     // upload or copy a part
 	kindComplete // of an upload
 	kindCopy
+	kindRules // of the bucket
 	kinds
 )
 
-var kindNames = [kinds]string{"get", "head", "list", "put", "delete", "upload", "part", "complete", "copy"}
+var kindNames = [kinds]string{"get", "head", "list", "put", "delete", "upload", "part", "complete", "copy", "rules"}
 
 // roots are the root elements of answers with an XML document. A proxy's page with the status
 // 200 would else be a listing without keys.
@@ -53,6 +54,7 @@ var roots = map[kind][]string{
 	kindUpload:   {"InitiateMultipartUploadResult", "ListMultipartUploadsResult", "ListPartsResult"},
 	kindComplete: {"CompleteMultipartUploadResult"},
 	kindCopy:     {"CopyObjectResult", "CopyPartResult"},
+	kindRules:    {"VersioningConfiguration", "LifecycleConfiguration"},
 }
 
 // An exchange is one request of the library and what became of it. The library gets it in the

@@ -39,6 +39,7 @@ func (e *examination) inBucket(ctx context.Context, n *notes, s *catalog.Store) 
 	}
 	n.ok("%s can be listed; credentials: %s", s.Root, source)
 	bucketObject(n, p, source)
+	bucketRules(ctx, n, s, b)
 	if s.ManagedBucket() {
 		switch err := bucketstore.CheckMarker(ctx, s, b); {
 		case errors.Is(err, bucketstore.ErrNoMarker), errors.Is(err, bucketstore.ErrOtherStore):
@@ -51,6 +52,30 @@ func (e *examination) inBucket(ctx context.Context, n *notes, s *catalog.Store) 
 		} else {
 			n.ok("objects can be written and deleted")
 		}
+	}
+}
+
+// bucketRules reports rules of the bucket that delete slides, hide them or cost money. A server
+// that does not say is not reported: most have no such rules.
+func bucketRules(ctx context.Context, n *notes, s *catalog.Store, b *bucket.Bucket) {
+	r, err := b.Rules(ctx)
+	if err != nil {
+		return
+	}
+	if r.Expires {
+		n.wrong("restrict the rule to another prefix or to objects with a tag, or remove it", "a lifecycle rule of the bucket deletes slides at some age")
+	}
+	if r.Archives {
+		n.warn("restrict the rule to classes that can be read at once, such as infrequent access", "a lifecycle rule of the bucket moves slides to another storage class: from an archive they cannot be read")
+	}
+	if !s.ManagedBucket() {
+		return
+	}
+	if r.Versions && !r.Forgets {
+		n.warn("add a lifecycle rule NoncurrentVersionExpiration, for example of 30 days", "the bucket keeps the versions of deleted slides for ever, which has to be paid for")
+	}
+	if !r.Aborts {
+		n.ok("no lifecycle rule aborts unfinished uploads: the server does it while it runs; a rule AbortIncompleteMultipartUpload of 8 days would do it even without a server")
 	}
 }
 

@@ -47,7 +47,7 @@ type bucketReport struct {
 	syncMemory, againMemory int64 // bytes
 }
 
-// traffic is what was asked of a bucket.
+// traffic is the requests to a bucket and the bytes of its answers.
 type traffic struct{ requests, bytes int64 }
 
 // A bucketProxy counts the requests to a bucket, and delays them.
