@@ -39,8 +39,12 @@ type cluster struct {
 	store   string       // id
 	delay   atomic.Int64 // of each request to the bucket, in nanoseconds
 
+	s3      *s3test.Server
+	inPlace string // bucket of a store that is only read
+
 	tiles  []clusterTile // that clients ask for
 	outage atomic.Bool   // the bucket does not answer
+	gentle atomic.Bool   // servers are stopped gently: clients may only find them closed
 	asked  atomic.Int64
 	busy   atomic.Int64 // answers 503
 }
@@ -74,6 +78,7 @@ func newCluster(t *testing.T) *cluster {
 		c.router.connect(c.hosts[i], fmt.Sprintf("tohost%d", i), fmt.Sprintf("10.78.%d", 10+i))
 	}
 	server := s3test.New(t)
+	c.s3, c.inPlace = server, server.Bucket(t)
 	c.forward(strings.TrimPrefix(server.URL, "http://"))
 	database := pgtest.New(t)
 	createCatalog(t, &databaseFlags{Database: database})
@@ -223,12 +228,17 @@ func (c *cluster) view(urls []string, stop chan struct{}) error {
 		for i := range urls {
 			resp, err := c.router.client.Get(urls[(first+i)%len(urls)] + tile.path)
 			if err != nil {
+				if dial, ok := errors.AsType[*net.OpError](err); c.gentle.Load() && (!ok || dial.Op != "dial") {
+					return fmt.Errorf("%s: a request that had begun is lost: %w", tile.path, err)
+				}
 				why = append(why, err)
 				continue
 			}
 			b, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			switch {
+			case err != nil && c.gentle.Load():
+				return fmt.Errorf("%s: an answer that had begun is cut short: %w", tile.path, err)
 			case err != nil:
 				why = append(why, err)
 			case resp.StatusCode == http.StatusOK && string(b) == tile.want:
@@ -288,9 +298,62 @@ func (c *cluster) allAvailable(what string, n int) {
 	}
 }
 
+// replace replaces a slide of a store that is only read, while clients view it: one revision has the
+// tiles of one slide.
+func (c *cluster) replace() {
+	c.Helper()
+	var slides [2]*slideFile
+	var tiles [2]string
+	for i := range slides {
+		slides[i] = &slideFile{name: fmt.Sprintf("replaced-%d.tiff", i), make: synth.Philips{Seed: uint64(40 + i), Width: 1100, Height: 900}.Write}
+		b, err := slides[i].open(c.T).AppendTile(nil, 0, 0, 0)
+		if err != nil {
+			c.Fatal(err)
+		}
+		tiles[i] = string(b)
+	}
+	c.s3.Put(c.T, c.inPlace, "replaced.tiff", slides[0].bytes(c.T))
+	store := c.hosts[0].run(append([]string{"store", "add", "s3://" + c.inPlace}, c.flags...)...)
+	path, revision := "", map[string]string{}
+	c.servers[2].until("the slide that will be replaced", func() bool {
+		im := c.servers[2].images()["replaced.tiff"]
+		if im.State != "available" {
+			return false
+		}
+		path = fmt.Sprintf("/api/v1/images/%s/tiles/%d/0/0.jpg", im.ID, *im.MaxZoom)
+		return true
+	})
+	for n := range 6 {
+		c.s3.Put(c.T, c.inPlace, "replaced.tiff", slides[(n+1)%2].bytes(c.T))
+		c.servers[n%3].sync(store)
+		for i := range 30 {
+			a, err := c.fetch(i%3, path)
+			switch tag := a.header.Get("Etag"); {
+			case err != nil:
+				c.Errorf("a slide that is replaced: %v", err)
+			case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
+			case a.status != http.StatusOK || a.body != tiles[0] && a.body != tiles[1]:
+				c.Errorf("a slide that is replaced: %d, %d bytes", a.status, len(a.body))
+			case revision[tag] != "" && revision[tag] != a.body:
+				c.Errorf("the revision %s has tiles of two slides", tag)
+			default:
+				revision[tag] = a.body
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if len(revision) < 2 {
+		c.Errorf("%d revisions were seen, want several", len(revision))
+	}
+	c.Logf("a slide is replaced: %d revisions", len(revision))
+}
+
+// fullCluster makes TestCluster cut the bucket off for as long as it does in make test-long.
+var fullCluster = os.Getenv("PTIFFSTORE_LONG") != "" // TestMain unsets it
+
 // cutOff is how long the bucket is cut off.
 func cutOff() time.Duration {
-	if os.Getenv("PTIFFSTORE_LONG") != "" {
+	if fullCluster {
 		return 30 * time.Second
 	}
 	return 3 * time.Second
@@ -319,12 +382,14 @@ func TestCluster(t *testing.T) {
 			c.serve(i)
 		}
 	})
+	c.gentle.Store(true)
 	c.under("servers are restarted in turn", func() {
 		for i := range c.servers {
 			c.servers[i].end(syscall.SIGTERM)
 			c.serve(i)
 		}
 	})
+	c.gentle.Store(false)
 	if out := uploading(); !strings.Contains(out, `"available"`) {
 		t.Errorf("the upload that was interrupted: %s", out)
 	}
@@ -339,7 +404,12 @@ func TestCluster(t *testing.T) {
 	c.delay.Store(int64(200 * time.Millisecond))
 	c.under("the bucket is slow", func() { time.Sleep(time.Second) })
 	c.delay.Store(0)
-	c.allAvailable("before the cut", 4)
+	c.replace()
+	var disk unix.Statfs_t
+	if err := unix.Statfs(c.cache, &disk); err != nil || disk.Bavail*uint64(disk.Bsize) > 128<<10 { //nolint:gosec // positive
+		t.Errorf("the disk of the cache is not full: %d bytes are free, %v", disk.Bavail*uint64(disk.Bsize), err) //nolint:gosec // positive
+	}
+	c.allAvailable("before the cut", 5)
 
 	for i := range c.servers { // every server has it in memory
 		if a, err := c.fetch(i, c.tiles[0].path); err != nil || a.body != c.tiles[0].want {
@@ -359,7 +429,14 @@ func TestCluster(t *testing.T) {
 				t.Errorf("another tile from server %d: %d %v", i, a.status, err)
 			}
 		}
-		c.allAvailable("during the cut", 4)
+		c.allAvailable("during the cut", 5)
+		if fullCluster { // a bucket counts as unreachable after several requests, each of which takes seconds
+			c.servers[1].until("the metrics say that the bucket is unreachable", func() bool {
+				c.fetch(1, cold[0].path) //nolint:errcheck // it fails
+				a, err := c.fetch(1, "/metrics")
+				return err == nil && strings.Contains(a.body, "\nptiffstore_buckets_unreachable 1")
+			})
+		}
 	})
 	c.router.ip("link set tostorage up")
 	back := time.Now()
@@ -372,5 +449,5 @@ func TestCluster(t *testing.T) {
 	t.Logf("all servers had recovered %v after the cut of %v", time.Since(back).Round(time.Millisecond), cutOff())
 	c.outage.Store(false)
 	c.under("after the cut", func() { c.servers[0].sync(c.store) })
-	c.allAvailable("at the end", 4)
+	c.allAvailable("at the end", 5)
 }
