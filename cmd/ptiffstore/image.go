@@ -40,7 +40,11 @@ func (c *imageShowCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return noImage(c.Image, err)
 	}
-	return printJSON(std, api.DescribeImage(im))
+	st, err := cat.Stores.Get(ctx, im.StoreID)
+	if err != nil {
+		return fmt.Errorf("store of image %s: %w", im.ID, err)
+	}
+	return printJSON(std, api.DescribeImage(im, st.Mode))
 }
 
 type imageSetCmd struct {

@@ -96,8 +96,8 @@ func EditImage(im *catalog.Image, patch []byte) error {
 }
 
 // DescribeImage returns the JSON representation of an image for a caller who may see all
-// of it.
-func DescribeImage(im *catalog.Image) any { return newImage(im, "") }
+// of it. Mode is that of its store.
+func DescribeImage(im *catalog.Image, mode catalog.Mode) any { return newImage(im, mode, "") }
 
 type editImageInput struct {
 	Image string `path:"image" doc:"Id of the image."`

@@ -44,6 +44,7 @@ type image struct {
 	Barcode        *string           `json:"barcode" doc:"Text of the barcode."`
 	Label          *string           `json:"label" doc:"Label, set by users."`
 	FileName       *string           `json:"file_name" doc:"Name of the file, without its folder."`
+	Folder         *string           `json:"folder" doc:"Folder of the file in an in-place store, relative to the root of the store; null in the root, in other stores, and without the right to see file names."`
 	Aliases        []string          `json:"aliases" doc:"Other names of the same file."`
 	ExternalID     *string           `json:"external_id" doc:"Id of the image in another application."`
 	Size           int64             `json:"size" doc:"Size of the file in bytes."`
@@ -256,13 +257,13 @@ func (a imageAPI) retry(ctx context.Context, in *imagePath) (*imageOutput, error
 
 // show returns an image as the caller may see it: with or without patient data.
 func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.Store, labels bool) image {
-	endpoint := ""
+	endpoint, mode := "", catalog.Mode("")
 	for i := range stores {
 		if stores[i].ID == im.StoreID {
-			endpoint = strings.TrimSuffix(stores[i].Endpoint, "/")
+			endpoint, mode = strings.TrimSuffix(stores[i].Endpoint, "/"), stores[i].Mode
 		}
 	}
-	v := newImage(im, endpoint)
+	v := newImage(im, mode, endpoint)
 	if !labels {
 		v.withoutLabels()
 	}
@@ -276,7 +277,7 @@ func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.
 
 // withoutLabels removes everything that is or may be patient data.
 func (v *image) withoutLabels() {
-	v.Barcode, v.Label, v.FileName, v.ExternalID, v.Reason = nil, nil, nil, nil, nil
+	v.Barcode, v.Label, v.FileName, v.Folder, v.ExternalID, v.Reason = nil, nil, nil, nil, nil, nil
 	v.Aliases = []string{}
 	v.Associated = slices.DeleteFunc(v.Associated, func(kind string) bool { return kind != "thumbnail" })
 	kept := map[string]string{}
@@ -288,7 +289,8 @@ func (v *image) withoutLabels() {
 	v.Properties = kept
 }
 
-func newImage(im *catalog.Image, endpoint string) image {
+// newImage returns an image with all fields. Mode is that of its store.
+func newImage(im *catalog.Image, mode catalog.Mode, endpoint string) image {
 	v := image{
 		ID: im.ID, Store: im.StoreID, Revision: im.Revision, State: string(im.State), Reason: known(im.Reason),
 		Format: known(im.Format), Vendor: known(im.Vendor), Width: known(im.Width), Height: known(im.Height), Bounds: im.Bounds,
@@ -302,6 +304,9 @@ func newImage(im *catalog.Image, endpoint string) image {
 		v.Profile = &profile.Info{
 			Name: p.Name, Class: p.Class, Space: p.Space, Version: p.Version, Size: p.Size, SRGB: p.SRGB, Usable: p.Usable, Reason: p.Reason, InTiles: p.InTiles,
 		}
+	}
+	if mode == catalog.InPlace {
+		v.Folder = known(im.Folder())
 	}
 	if v.Levels == nil {
 		v.Levels = []catalog.Level{}

@@ -51,7 +51,7 @@ func TestImage(t *testing.T) {
 		"width": 640.0, "height": 512.0, "tile_width": 128.0, "tile_height": 128.0, "max_zoom": 3.0,
 		"levels": []any{level(640, 512, 5, 4, 1), level(320, 256, 3, 2, 2), level(160, 128, 2, 1, 4), level(80, 64, 1, 1, 8)},
 		"mpp_x":  0.25, "mpp_y": 0.25, "objective_power": 40.0, "barcode": "S26-1;A1", "label": nil,
-		"file_name": "S1 ä.tiff", "aliases": []any{}, "external_id": nil, "size": float64(im.Identity.Size), "digest": nil,
+		"file_name": "S1 ä.tiff", "folder": nil, "aliases": []any{}, "external_id": nil, "size": float64(im.Identity.Size), "digest": nil,
 		"tile_url": "/api/v1/images/" + id + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision,
 		"bounds":   nil, "associated": []any{"label", "macro"}, "profile": nil, "missing_since": nil, "deleted_at": nil, "viewers": []any{},
 		"properties": got["properties"], "created_at": got["created_at"], "updated_at": got["updated_at"],
@@ -67,6 +67,42 @@ func TestImage(t *testing.T) {
 	tile := strings.NewReplacer("{z}", "3", "{x}", "1", "{y}", "1").Replace(got["tile_url"].(string))
 	if a := st.get(tile); a.status != 200 || a.header.Get("Content-Type") != "image/jpeg" {
 		t.Errorf("GET %s: %d %s, want the tile", tile, a.status, a.header.Get("Content-Type"))
+	}
+}
+
+// The folder of an image is that of its file below the root of an in-place store.
+func TestImageFolder(t *testing.T) {
+	st := newSite(t)
+	for _, tt := range []struct {
+		path, name string
+		want       any
+	}{
+		{"root.tiff", "root.tiff", nil},
+		{"S26-00077 Müller/HE/a.tiff", "a.tiff", "S26-00077 Müller/HE"},
+		{"incoming/b.tiff", "b.tiff", "incoming"},
+		{"latin\xfc/c\xfc.tiff", "c\uFFFD.tiff", "latin\uFFFD"},
+		{"scans/~1.2.840.1", "series", "scans"},
+		{"objects/5f1e", "other.tiff", nil},
+	} {
+		id := st.record(tt.path, func(im *catalog.Image) { im.FileName = tt.name })
+		if got := st.object("GET", "/api/v1/images/"+id, "", 200)["folder"]; got != tt.want {
+			t.Errorf("%q: folder %v, want %v", tt.path, got, tt.want)
+		}
+	}
+	page := st.object("GET", "/api/v1/images?q=m%C3%BCller&fields=folder", "", 200)
+	if diff := cmp.Diff([]string{"S26-00077 Müller/HE"}, names(page, "folder")); diff != "" {
+		t.Errorf("folders found (-want +got):\n%s", diff)
+	}
+	if _, err := st.api.Catalog.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error {
+		s.Mode = catalog.Managed
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range names(st.object("GET", "/api/v1/images?q=.tiff", "", 200), "folder") {
+		if folder != "" {
+			t.Errorf("an image of a managed store has the folder %q", folder)
+		}
 	}
 }
 

@@ -326,10 +326,19 @@ func (im *Image) words() string {
 	for _, a := range im.Aliases {
 		add(a)
 	}
-	if dir, name := path.Split(im.Path); name == im.FileName || IsSeries(im.Path) {
-		add(strings.TrimSuffix(dir, "/"))
-	}
+	add(im.Folder())
 	return b.String()
+}
+
+// Folder returns the folder of the image's file in an in-place store, relative to the root of
+// the store and in valid UTF-8: "" for the root, and for images whose path is not that of a file
+// with their name. Like file names, it may be patient data. In a managed store it has no meaning.
+func (im *Image) Folder() string {
+	dir, name := path.Split(im.Path)
+	if clean(name) != im.FileName && !IsSeries(im.Path) {
+		return ""
+	}
+	return clean(strings.TrimSuffix(dir, "/"))
 }
 
 const fieldMark = "\n\n"

@@ -460,6 +460,7 @@ export const t = {
     list: "Slides",
     untitled: (id: string): string => id,
     barcode: "Barcode",
+    folder: "Folder",
     noScale: "size unknown",
     noPreview: "No preview",
     technical: "Technical details",
@@ -645,6 +646,7 @@ export const t = {
   details: {
     slide: "Slide",
     fileName: "File name",
+    folder: "Folder",
     label: "Label",
     barcode: "Barcode",
     aliases: "Other names",

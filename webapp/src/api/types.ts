@@ -65,6 +65,7 @@ export interface SlideImage {
   barcode?: string | null;
   label?: string | null;
   file_name?: string | null;
+  folder?: string | null; // below the root of an in-place store
   aliases?: string[] | null;
   external_id?: string | null;
   size: number | null; // bytes

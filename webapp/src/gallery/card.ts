@@ -50,13 +50,16 @@ function selector(id: string, name: string): HTMLElement {
   return h("label", { class: "card-select", title: t.compare.selectTitle }, box);
 }
 
-// code is the second line: the barcode, and the file name if the label is the title.
+// code is the second line: the barcode, the file name if the label is the title, and the folder.
 function code(image: ListedImage, query: string): (Node | string)[] {
   const parts: (Node | string)[] = [];
   if (image.barcode) {
     parts.push(h("span", { class: "barcode", title: t.gallery.barcode }, icon("barcode", 16), h("span", { class: "visually-hidden" }, `${t.gallery.barcode} `), h("span", { class: "ellipsis" }, ...highlighted(image.barcode, query))));
   }
   if (image.label && image.file_name) parts.push(h("span", { class: "ellipsis quiet", title: image.file_name }, ...highlighted(image.file_name, query)));
+  if (image.folder) {
+    parts.push(h("span", { class: "folder-name", title: image.folder }, icon("folder", 15), h("span", { class: "visually-hidden" }, `${t.gallery.folder} `), h("span", { class: "ellipsis" }, ...highlighted(image.folder, query))));
+  }
   return parts;
 }
 
@@ -107,5 +110,5 @@ function preview(image: ListedImage): HTMLElement {
 // sameCard reports whether the cards of two slides are identical.
 export function sameCard(a: ListedImage, b: ListedImage): boolean {
   return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
-    a.file_name === b.file_name && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
+    a.file_name === b.file_name && a.folder === b.folder && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
 }

@@ -35,6 +35,14 @@ test("shows a slide that was arriving once it is complete", async () => {
   expect(card().querySelector("img")).not.toBeNull();
 });
 
+test("shows the folder of a slide on its card and in the viewer", async () => {
+  const shown: SlideImage = { ...image, folder: "S26-00077 Müller/HE" };
+  await open("/", { "GET /api/v1/images": () => list([shown]), "GET /api/v1/images/i1": () => shown });
+  await eventually(() => expect(text(card().querySelector(".folder-name"))).toBe("Folder S26-00077 Müller/HE"));
+  card().querySelector<HTMLElement>("a")!.click();
+  await eventually(() => expect(text(document.querySelector(".slide-subtitle .folder-name"))).toBe("Folder S26-00077 Müller/HE"));
+});
+
 test("explains what to do when there are no slides", async () => {
   const page = await open("/", { "GET /api/v1/images": () => list([]) });
   await eventually(() => page.getByRole("heading", { name: "No slides yet" }));
@@ -86,6 +94,7 @@ test("asks only for the fields of cards, and edits and deletes a slide", async (
   });
   await eventually(() => page.getByRole("button", { name: "Edit label and external id", hidden: true }));
   expect(asked[0]).toContain("file_name");
+  expect(asked[0]).toContain("folder");
   expect(asked[0]).not.toContain("properties");
   page.getByRole("button", { name: "Edit label and external id", hidden: true }).click();
   const label = page.getByLabelText<HTMLInputElement>("Label");

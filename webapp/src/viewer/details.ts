@@ -34,6 +34,7 @@ function slideRows(image: SlideImage): Row[] {
   return [
     [t.details.label, image.label ?? null],
     [t.details.fileName, image.file_name ?? null, image.file_name ?? undefined],
+    [t.details.folder, image.folder ?? null, image.folder ?? undefined],
     [t.details.barcode, image.barcode ?? null, image.barcode ?? undefined],
     [t.details.aliases, image.aliases?.length ? image.aliases.join(", ") : null],
     [t.details.externalId, image.external_id ?? null, image.external_id ?? undefined],
