@@ -104,6 +104,16 @@ async function axe(page: Page): Promise<void> {
   expect((await accessibilityFaults(page)).filter((fault) => /^(serious|critical) /.test(fault))).toEqual([]);
 }
 
+// switchColors switches between light and dark, and waits until the page shows it: a check of the
+// contrast that has already begun would compare the colours of both.
+async function switchColors(page: Page, colorScheme: "light" | "dark"): Promise<void> {
+  const ink = (): Promise<string> => page.evaluate(() => getComputedStyle(document.body).color);
+  const before = await ink();
+  await page.emulateMedia({ colorScheme });
+  await expect.poll(ink).not.toBe(before);
+  await idle(page);
+}
+
 async function fits(page: Page): Promise<void> {
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
 }
@@ -356,10 +366,9 @@ test("fits windows from 320 to 3840 pixels, without accessibility faults in the 
     await fits(page);
     if (path !== "/") await axe(page); // the gallery has tests of its own
     if (path === "/deleted") { // which no other test checks in the light
-      await page.emulateMedia({ colorScheme: "light" });
-      await idle(page); // the colours change with the next frame
+      await switchColors(page, "light");
       await axe(page);
-      await page.emulateMedia({ colorScheme: "dark" });
+      await switchColors(page, "dark");
     }
     await page.setViewportSize({ width: 3840, height: 2160 });
     await fits(page);
@@ -368,7 +377,7 @@ test("fits windows from 320 to 3840 pixels, without accessibility faults in the 
   await openAs(page, "ada", "/deleted");
   for (const path of ["/deleted", "/", "/upload", "/stores", "/account", "/people", `/people/${site.users.rita.id}`, "/audit?act=login"]) await check(path);
   for (const [width, colorScheme] of [[3840, "light"], [320, "dark"]] as const) { // with the menu of the user
-    await page.emulateMedia({ colorScheme });
+    await switchColors(page, colorScheme);
     await page.setViewportSize({ width, height: 740 });
     if (width === 3840) await page.getByTestId("user").click();
     await expect(page.getByRole("link", { name: "People" })).toBeVisible();

@@ -74,6 +74,8 @@ test("stays responsive with 100,000 slides", async ({ page, slides }) => {
     return { items, next_cursor: from + count < total ? String(from + count) : null };
   });
   await page.goto("/");
+  await expect(page.locator(".card").first()).toBeVisible();
+  await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
   await expect(page.getByTestId("count")).toHaveText("100,000 slides", { timeout: 120_000 });
   await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
   await expect(page.locator('.card[data-id="id99999"]')).toBeVisible();
