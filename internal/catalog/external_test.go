@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -34,6 +35,60 @@ func TestExternalID(t *testing.T) {
 		gone, err := c.Changes.Since(t.Context(), list[2].Seq, 10)
 		if err != nil || len(gone) != 1 || gone[0].ExternalID != "" || !gone[0].Gone {
 			t.Errorf("after it was dropped: %+v, %v", gone, err)
+		}
+	})
+}
+
+// A query by barcode finds the images that have exactly this one, also together with an external
+// id, and only for callers who may see labels.
+func TestQueryBarcode(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		a := putStore(t, c, "/a")
+		one, two, long, zero, id := "S26-1;A1", "s26-1;a1", strings.Repeat("ü", 251), "S26\x00", "7"
+		images := []*catalog.Image{
+			{StoreID: a, Path: "1", State: catalog.Available, Description: catalog.Description{FileName: "1", Barcode: &one}},
+			{StoreID: a, Path: "2", State: catalog.Available, Description: catalog.Description{FileName: "2", Barcode: &one, ExternalID: &id}},
+			{StoreID: a, Path: "3", State: catalog.Available, Description: catalog.Description{FileName: "3", Barcode: &two, ExternalID: &id}},
+			{StoreID: a, Path: "4", State: catalog.Available, Description: catalog.Description{FileName: "4", Barcode: &long}},
+			{StoreID: a, Path: "5", State: catalog.Available, Description: catalog.Description{FileName: "5", Barcode: &zero}},
+			{StoreID: a, Path: "6", State: catalog.Available, Description: catalog.Description{FileName: "6"}},
+		}
+		if err := c.Images.Put(t.Context(), images); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name string
+			q    catalog.Query
+			want string // file names
+		}{
+			{"exactly", catalog.Query{Barcode: one, Labels: true}, "21"},
+			{"in its case", catalog.Query{Barcode: two, Labels: true}, "3"},
+			{"a part", catalog.Query{Barcode: one[:5], Labels: true}, ""},
+			{"and an external id", catalog.Query{Barcode: one, ExternalID: id, Labels: true}, "2"},
+			{"by name", catalog.Query{Barcode: one, Sort: catalog.SortName, Labels: true}, "12"},
+			{"too long", catalog.Query{Barcode: long, Labels: true}, ""},
+			{"with a zero byte", catalog.Query{Barcode: zero, Labels: true}, "5"},
+			{"without the right to labels", catalog.Query{Barcode: one}, ""},
+		} {
+			page, err := c.Images.List(t.Context(), tt.q)
+			if err != nil {
+				t.Fatalf("%s: %v", tt.name, err)
+			}
+			got := ""
+			for i := range page.Items {
+				got += page.Items[i].FileName
+			}
+			if got != tt.want {
+				t.Errorf("%s: found %q, want %q", tt.name, got, tt.want)
+			}
+		}
+		// The barcode follows the record.
+		if _, err := c.Images.Update(t.Context(), images[0].ID, func(im *catalog.Image) error { im.Barcode = &two; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		page, err := c.Images.List(t.Context(), catalog.Query{Barcode: two, Labels: true})
+		if err != nil || len(page.Items) != 2 {
+			t.Errorf("after a change: %d images, %v; want 2", len(page.Items), err)
 		}
 	})
 }

@@ -24,11 +24,11 @@ func TestMigrate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Images.Put(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: fsx.Identity{Size: 7}, Description: Description{ExternalID: new("53A1")}}}); err != nil {
+			if err := c.Images.Put(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: fsx.Identity{Size: 7}, Description: Description{ExternalID: new("53A1"), Barcode: new("S26-1")}}, {StoreID: st.ID, Path: "b.tiff", State: Available, Description: Description{Barcode: new("S26-2\x00")}}}); err != nil {
 				t.Fatal(err)
 			}
 			for _, q := range []string{
-				`DROP TABLE uploads`, `DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`,
+				`DROP TABLE uploads`, `DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `DROP INDEX images_barcode`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`, `ALTER TABLE images DROP COLUMN barcode`,
 				`ALTER TABLE counts DROP COLUMN bytes`, `DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
 				`DELETE FROM goose_db_version WHERE version_id > 1`,
 			} {
@@ -54,13 +54,13 @@ func TestMigrate(t *testing.T) {
 			if now, err := c.Stores.Get(t.Context(), st.ID); err != nil || now.Bytes != 7 {
 				t.Errorf("bytes of the store: %+v, %v, want 7", now, err)
 			}
-			for _, q := range []Query{{ExternalID: "53A1", Labels: true}, {Q: "53a", Labels: true}} {
+			for _, q := range []Query{{ExternalID: "53A1", Labels: true}, {Barcode: "S26-1", Labels: true}, {Q: "53a", Labels: true}} {
 				if p, err := c.Images.List(t.Context(), q); err != nil || len(p.Items) != 1 {
 					t.Errorf("%+v: %v, %v, want the image", q, p, err)
 				}
 			}
-			if list, err := c.Verification.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
-				t.Errorf("Unhashed: %d images, %v, want 1", len(list), err)
+			if list, err := c.Verification.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 2 {
+				t.Errorf("Unhashed: %d images, %v, want 2", len(list), err)
 			}
 			if _, err := c.Leases.Acquire(t.Context(), "n", "h", time.Minute); err != nil {
 				t.Error(err)

@@ -386,7 +386,7 @@ func havePath(store int64, images []*Image, stores map[string]int64) (q statemen
 
 var (
 	imagesTable = table{"images", []string{
-		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest", "external_id",
+		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest", "external_id", "barcode",
 		"first_seen", "last_change", "verified_at", "missing_since", "hidden_at", "deleted_at", "created_at", "updated_at",
 	}}
 	descriptionsTable = table{"descriptions", []string{"n", "fields"}}
@@ -458,11 +458,22 @@ func (r *record) row() []any {
 	}
 	return []any{
 		r.n, r.ID, r.store, []byte(r.Path), r.shelf, clean(r.FileName), key(r.FileName), r.words(), id.Size, string(r.State), clean(r.Reason), clean(r.Revision),
-		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, optional(r.Digest), optional(r.ExternalID), //nolint:gosec // all 64 bits are kept
+		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, optional(r.Digest), optional(r.ExternalID), r.exactBarcode(), //nolint:gosec // all 64 bits are kept
 		r.FirstSeen.UnixMicro(), r.LastChange.UnixMicro(), micros(r.VerifiedAt), micros(r.MissingSince), micros(r.HiddenAt), micros(r.DeletedAt),
 		r.CreatedAt.UnixMicro(), r.UpdatedAt.UnixMicro(),
 	}
 }
+
+// exactBarcode returns the barcode by which the image is found exactly: NULL for a longer one than
+// an index of PostgreSQL takes.
+func (r *record) exactBarcode() any {
+	if r.Barcode == nil || len(clean(*r.Barcode)) > maxBarcode {
+		return nil
+	}
+	return clean(*r.Barcode)
+}
+
+const maxBarcode = 500 // bytes
 
 // A table is one whose rows are written many at a time. The first column is its key.
 type table struct {

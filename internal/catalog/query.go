@@ -32,13 +32,16 @@ type Query struct {
 	Q      string // part of a file name, alias, label, barcode or external id; with fewer than 3 characters, the beginning of one
 	// ExternalID, if not empty, is the id in another application that the images have.
 	ExternalID string
+	// Barcode, if not empty, is exactly the text of the barcode that the images have. Images
+	// with a barcode of more than 500 bytes are not found by it.
+	Barcode string
 	State      State
 	Sort       Sort
 	Cursor     string
 	Limit      int  // 50 if 0, 1000 at most
 	Hidden     bool // only deleted or hidden images; State is then ignored
 	// Labels reports that the caller may see file names, labels, barcodes and external ids.
-	// Without it Q is ignored, ExternalID finds nothing, and the order by name is replaced by
+	// Without it Q is ignored, ExternalID and Barcode find nothing, and the order by name is replaced by
 	// the order of arrival.
 	Labels bool
 }

@@ -46,7 +46,7 @@ func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
 	if !q.Labels {
 		s.Q = ""
 	}
-	s.ExternalID = clean(q.ExternalID)
+	s.ExternalID, s.Barcode = clean(q.ExternalID), clean(q.Barcode)
 	s.needles = needles(s.Q)
 	switch {
 	case q.Hidden:
@@ -233,11 +233,11 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 
 // pageOf returns the positions on the page in any order except that of states.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
-	if s.ExternalID != "" {
+	if s.ExternalID != "" || s.Barcode != "" {
 		if !s.Labels {
 			return nil, nil
 		}
-		return s.read(ctx, s.withExternalID())
+		return s.read(ctx, s.exactly())
 	}
 	found, err := s.pageOfStores(ctx)
 	if err != nil || len(s.images) == 0 {
@@ -288,13 +288,19 @@ func (s *search) whole(q *statement) {
 	q.add(` ORDER BY %s LIMIT %d`, order, s.limit)
 }
 
-// withExternalID returns the statement that reads the images of the query with its external
-// id in order. The other columns are expressions, so that the database uses the index of
-// external ids.
-func (s *search) withExternalID() (q statement) {
-	q.add(`SELECT n, %s AS k FROM images WHERE external_id = `, s.column())
-	q.arg(s.ExternalID)
-	q.add(` AND shelf + 0 IN (%s)`, numbers(s.shelves))
+// exactly returns the statement that reads the images of the query with its external id and
+// barcode in order. The other columns are expressions, so that the database uses the index of
+// external ids or of barcodes.
+func (s *search) exactly() (q statement) {
+	q.add(`SELECT n, %s AS k FROM images WHERE shelf + 0 IN (%s)`, s.column(), numbers(s.shelves))
+	if s.ExternalID != "" {
+		q.add(` AND external_id = `)
+		q.arg(s.ExternalID)
+	}
+	if s.Barcode != "" {
+		q.add(` AND barcode = `)
+		q.arg(s.Barcode)
+	}
 	if s.stores != nil {
 		// No store and no image has the number 0, and PostgreSQL allows no empty list.
 		q.add(` AND (store + 0 IN (%s) OR n + 0 IN (%s))`, numbers(append(s.stores, 0)), numbers(append(s.images, 0)))
