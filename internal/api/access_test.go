@@ -623,7 +623,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 	filed := g.record(canary+"-folder/filed.tiff", func(im *catalog.Image) { im.FileName, im.Revision = "filed.tiff", "r2" })
 	awaitTask(g)
 	paths := []string{
-		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external", "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1", "/api/v1/images?fields=id,folder", "/api/v1/images/" + filed, "/api/v1/images?q=" + canary + "-folder", "/api/v1/images?fields=label,file_name,reason,properties",
+		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external", "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1", "/api/v1/images?fields=id,folder", "/api/v1/images/" + filed, "/api/v1/images?q=" + canary + "-folder", "/api/v1/images?barcode=" + canary + "-1", "/api/v1/images?fields=label,file_name,reason,properties",
 		"/api/v1/images?q=" + canary + "&store=" + g.store, "/api/v1/images?store=" + g.store + "&state=broken", "/api/v1/stores", "/api/v1/stores/" + g.store, "/api/v1/tasks",
 		"/api/v1/tasks/" + g.task, "/api/v1/tasks/" + g.task + "/events", "/api/v1/tasks?store=" + g.store, "/apiv1/slides", "/api/v1/images/" + g.slide, "/api/v1/audit",
 		"/api/v1/auth/session", "/openapi.json", "/api/v1/workers",
@@ -643,7 +643,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 				}
 			}
 		}
-		for _, q := range []string{"q=" + canary, "q=" + canary + "-folder", "external_id=" + canary + "-external"} {
+		for _, q := range []string{"q=" + canary, "q=" + canary + "-folder", "barcode=" + canary + "-1", "external_id=" + canary + "-external"} {
 			if role == "stranger" {
 				continue
 			}
@@ -656,7 +656,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 		t.Errorf("the log reveals a name:\n%s", log)
 	}
 	// Check the test: a caller with the scope does read them.
-	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/images/" + filed, "/api/v1/images?fields=folder", "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external"} {
+	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/images/" + filed, "/api/v1/images?fields=folder", "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external", "/api/v1/images?barcode=" + canary + "-1"} {
 		if a := g.as("reader", "GET", path, ""); !bytes.Contains(a.body, []byte(canary)) {
 			t.Errorf("reader: GET %s: %d does not contain the name: %.300s", path, a.status, a.body)
 		}

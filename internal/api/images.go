@@ -69,8 +69,9 @@ type imageOutput struct {
 
 type imagesInput struct {
 	Store    string   `query:"store" doc:"Only images of this store."`
-	Q        string   `query:"q" maxLength:"200" doc:"Part of the file name, label, barcode or external id: anywhere from 3 characters on, else at the beginning."`
+	Q        string   `query:"q" maxLength:"200" doc:"Part of the file name, folder, label, barcode or external id: anywhere from 3 characters on, else at the beginning."`
 	External string   `query:"external_id" maxLength:"200" doc:"Only images with exactly this id in another application."`
+	Barcode  string   `query:"barcode" maxLength:"500" doc:"Only images with exactly this text of the barcode."`
 	State    string   `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
 	Deleted  bool     `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
 	Sort     string   `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
@@ -153,7 +154,7 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 		return nil, a.failed(ctx, err)
 	}
 	page, err := vis.images(ctx, catalog.Query{
-		Hidden: in.Deleted, Store: in.Store, Q: in.Q, ExternalID: in.External, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
+		Hidden: in.Deleted, Store: in.Store, Q: in.Q, ExternalID: in.External, Barcode: in.Barcode, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -162,7 +163,7 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if fields.labels() || in.Q != "" || in.External != "" || in.Sort == string(catalog.SortName) { // which images match, and their order, tell names
+	if fields.labels() || in.Q != "" || in.External != "" || in.Barcode != "" || in.Sort == string(catalog.SortName) { // which images match, and their order, tell names
 		if err := vis.recordLabels(ctx, in.Store, page.Items, labelled); err != nil {
 			return nil, a.failed(ctx, err)
 		}

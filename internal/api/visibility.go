@@ -111,8 +111,9 @@ const (
 // images returns a page of the images that the caller may see. It may have fewer than the
 // limit and still a cursor.
 func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page, error) {
-	searched := q.Q != "" || q.ExternalID != "" || q.Sort == catalog.SortName
-	if q.Sort == catalog.SortName && q.Q == "" && q.ExternalID == "" && len(v.whole(v.labels)) == 0 {
+	exact := q.ExternalID != "" || q.Barcode != ""
+	searched := q.Q != "" || exact || q.Sort == catalog.SortName
+	if q.Sort == catalog.SortName && q.Q == "" && !exact && len(v.whole(v.labels)) == 0 {
 		q.Labels, searched = false, false // by time of import: another order would reveal names
 	}
 	q.Stores = []string{}

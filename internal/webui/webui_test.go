@@ -44,6 +44,7 @@ func TestHandler(t *testing.T) {
 		{"slide", "/slides/abc", nil, 200, "<title>slide</title>", nil},
 		{"stores", "/stores", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"tasks", "/tasks", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"open", "/open?barcode=S26-1%3BA1", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"compare", "/compare?ids=a,b", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"about", "/about", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"task", "/tasks/12", []string{"Accept", html}, 200, "<title>index</title>", nil},

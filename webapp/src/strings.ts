@@ -444,10 +444,21 @@ export const t = {
     },
   },
 
+  open: {
+    title: "Open a slide",
+    howTitle: "This link names no slide",
+    how: "A link that opens a slide has either its barcode (/open?barcode=…) or its id in another application (/open?external_id=…).",
+    noneTitle: "No such slide",
+    noBarcode: (barcode: string): string => `No slide whose label you can see has the barcode ${barcode}. It may not have been scanned yet.`,
+    noExternalID: (id: string): string => `No slide whose label you can see has the external id ${id}. It may not have been scanned yet.`,
+    withBarcode: (barcode: string): string => `Slides with the barcode ${barcode}`,
+    withExternalID: (id: string): string => `Slides with the external id ${id}`,
+  },
+
   gallery: {
     title: "Slides",
     search: "Search slides",
-    searchHint: "File name, label or barcode",
+    searchHint: "File name, folder, label or barcode",
     clearSearch: "Clear the search",
     store: "Store",
     allStores: "All stores",

@@ -90,6 +90,12 @@ export interface ImageQuery {
   sort: string;
 }
 
+// An ExactQuery finds the images with exactly this barcode, or this id in another application.
+export interface ExactQuery {
+  barcode?: string;
+  external_id?: string;
+}
+
 // listFields are the fields that lists of slides show. All fields of 60 slides are 140 KB.
 const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "folder", "external_id", "size", "associated"] as const;
 const deletedFields = [...listFields, "deleted_at", "missing_since"] as const;
@@ -104,7 +110,7 @@ export function listed(image: ListedImage): ListedImage {
 }
 
 // listImages returns a page of images with listFields only.
-export function listImages(query: ImageQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<ListedImage>> {
+export function listImages(query: ImageQuery | ExactQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<ListedImage>> {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
   if (cursor) params.set("cursor", cursor);

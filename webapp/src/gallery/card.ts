@@ -57,10 +57,13 @@ function code(image: ListedImage, query: string): (Node | string)[] {
     parts.push(h("span", { class: "barcode", title: t.gallery.barcode }, icon("barcode", 16), h("span", { class: "visually-hidden" }, `${t.gallery.barcode} `), h("span", { class: "ellipsis" }, ...highlighted(image.barcode, query))));
   }
   if (image.label && image.file_name) parts.push(h("span", { class: "ellipsis quiet", title: image.file_name }, ...highlighted(image.file_name, query)));
-  if (image.folder) {
-    parts.push(h("span", { class: "folder-name", title: image.folder }, icon("folder", 15), h("span", { class: "visually-hidden" }, `${t.gallery.folder} `), h("span", { class: "ellipsis" }, ...highlighted(image.folder, query))));
-  }
+  if (image.folder) parts.push(folderName(image.folder, query));
   return parts;
+}
+
+export function folderName(folder: string, query = ""): HTMLElement {
+  const name = h("bdi", { dir: "ltr" }, ...highlighted(folder, query));
+  return h("span", { class: "folder-name", title: folder }, icon("folder", 15), h("span", { class: "visually-hidden" }, `${t.gallery.folder} `), h("span", { class: "ellipsis" }, name));
 }
 
 // facts are the scanned area, and below it the sizes of image and file.

@@ -147,3 +147,36 @@ test("requests no further page while the list has no layout", async () => {
     }
   }
 });
+
+test("opens the slide with a barcode", async () => {
+  const shown: SlideImage = { ...image, barcode: "S26-1;A1" };
+  let asked = "";
+  await open("/open?barcode=S26-1%3BA1", { "GET /api/v1/images": ({ url }) => {
+    asked = url.searchParams.get("barcode") ?? asked;
+    return list([shown]);
+  }, "GET /api/v1/images/i1": () => shown });
+  await eventually(() => expect(location.pathname).toBe("/slides/i1"));
+  expect(asked).toBe("S26-1;A1");
+});
+
+test("lists the slides with an external id if there are several", async () => {
+  const page = await open("/open?external_id=case-7", { "GET /api/v1/images": () => list([image, { ...image, id: "i2" }]) });
+  await eventually(() => page.getByRole("heading", { name: "Slides with the external id case-7" }));
+  expect(document.querySelectorAll(".card[data-id]").length).toBe(2);
+  expect(location.pathname).toBe("/open");
+});
+
+for (const [address, says] of [
+  ["/open?barcode=S26-9", /has the barcode S26-9/],
+  ["/open?external_id=%3Cb%3E", /has the external id <b>/],
+  ["/open", /has either its barcode/],
+  ["/open?barcode=", /has either its barcode/],
+  ["/open?barcode=a&external_id=b", /has either its barcode/],
+  ["/open?barcode=a&barcode=b", /has either its barcode/],
+  ["/open?q=a", /has either its barcode/],
+] as const) {
+  test(`says why ${address} opens no slide`, async () => {
+    const page = await open(address, { "GET /api/v1/images": () => list([]) });
+    await eventually(() => expect(text(page.getByRole("alert"))).toMatch(says));
+  });
+}

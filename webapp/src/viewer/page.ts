@@ -10,7 +10,7 @@ import { getImage, preconnect, Problem } from "../api/client";
 import { onReconnect } from "../api/connection";
 import { isViewable, type SlideImage, type ViewableImage } from "../api/types";
 import { compareAddress } from "../compare/link";
-import { slideName } from "../gallery/card";
+import { folderName, slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
 import { searchOf } from "../gallery/query";
 import { goBack, navigate, replaceAddress, type Page } from "../router";
@@ -247,7 +247,7 @@ class SlidePage {
     document.title = `${name} · ${t.name}`;
     this.title.textContent = name;
     this.title.title = name;
-    replace(this.subtitle, image.barcode ? h("span", { class: "barcode" }, icon("barcode", 15), image.barcode) : null, image.label && image.file_name ? h("span", { class: "ellipsis" }, image.file_name) : null, image.folder ? h("span", { class: "folder-name", title: image.folder }, icon("folder", 15), h("span", { class: "visually-hidden" }, `${t.gallery.folder} `), h("span", { class: "ellipsis" }, image.folder)) : null, image.state === "available" ? null : stateBadge(image.state));
+    replace(this.subtitle, image.barcode ? h("span", { class: "barcode" }, icon("barcode", 15), image.barcode) : null, image.label && image.file_name ? h("span", { class: "ellipsis" }, image.file_name) : null, image.folder ? folderName(image.folder) : null, image.state === "available" ? null : stateBadge(image.state));
     this.stage.setAttribute("aria-label", t.viewer.stage(name));
     this.panel.setImage(image);
     this.curtain.dataset.state = image.state;
