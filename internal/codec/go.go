@@ -11,8 +11,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/planes"
 )
 
-const goName = "Go image/jpeg"
-
 // jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail.
 const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 

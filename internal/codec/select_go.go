@@ -10,7 +10,7 @@ import (
 
 const native = false
 
-func codecName() string { return goName }
+func codecName() string { return "Go image/jpeg" }
 
 func (j *input) decode() (*planes.Picture, error) { return j.decodeByGo() }
 

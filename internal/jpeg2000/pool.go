@@ -25,9 +25,10 @@ const (
 
 // A helper is a process that decodes.
 type helper struct {
-	in       *os.File // its standard input
-	out      *os.File // its standard output
-	end      func()   // kills the process and waits for its end
+	in  *os.File // its standard input
+	out *os.File // its standard output
+	end func()   // kills the process and waits for its end
+	//lint:ignore U1000 for tests
 	pid      int
 	sequence uint32
 	request  []byte // memory for requests

@@ -263,7 +263,7 @@ func (p guard) markBatchMissing(ctx context.Context, paths []string) error {
 			return err
 		}
 		if p.store.ManagedFolder() {
-			if found, err := (managedScan{p.scan}).recovery().FindMoved(ctx, im); found || err != nil {
+			if found, err := managedScan(p).recovery().FindMoved(ctx, im); found || err != nil {
 				if err != nil {
 					return err
 				}

@@ -52,7 +52,7 @@ func (p managedScan) run(ctx context.Context) error {
 			return err
 		}
 	}
-	missing := guard{p.scan}
+	missing := guard(p)
 	absent = missing.notMoved(append(absent, arrived...))
 	absent = append(absent, p.lost()...)
 	if err := missing.refuse(len(absent)); err != nil {
@@ -155,7 +155,7 @@ func (p managedScan) scanPart(ctx context.Context) ([]string, error) {
 	if err := p.inspectAll(ctx, p.due(files, left)); err != nil {
 		return nil, err
 	}
-	absent := guard{p.scan}.absent(left, w)
+	absent := guard(p).absent(left, w)
 	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
 		if id, err := managed.Marked(managed.IncomingOf(p.store)); err != nil || id != p.store.ID {
 			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: check that its disk is mounted. None of its slides was marked missing")

@@ -213,7 +213,7 @@ func (fx *fixture) framePaths(o *options, name, instance string) (string, error)
 // startOrthanc starts Orthanc with its plug-in for DICOMweb.
 func startOrthanc(ctx context.Context, dir string) (*server, error) {
 	if _, err := os.Stat(orthancPlugin); err != nil {
-		return nil, fmt.Errorf("Orthanc has no DICOMweb (Debian: orthanc-dicomweb): %w", err)
+		return nil, fmt.Errorf("DICOMweb of Orthanc is not installed (Debian: orthanc-dicomweb): %w", err)
 	}
 	port, err := freePort()
 	if err != nil {
@@ -310,7 +310,7 @@ func store(ctx context.Context, base, dir string) (version string, err error) {
 		answer, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil || resp.StatusCode != http.StatusOK {
-			return "", fmt.Errorf("Orthanc does not store a file: %s %s %w", resp.Status, answer, err)
+			return "", fmt.Errorf("storing a file in Orthanc: %s %s %w", resp.Status, answer, err)
 		}
 	}
 	var system struct{ Version string }
