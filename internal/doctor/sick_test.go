@@ -67,7 +67,7 @@ var sick = []struct {
 	{"a database of a newer program", func(s *site) {
 		newer(s, 9999)
 		s.idle = true
-	}, []string{`wrong database: the tables of catalog have version 9999, and this program \(v1.2.3\) knows \d: it refuses to start → use the newer program`, `unknown stores`}},
+	}, []string{`wrong database: the tables of catalog have version 9999, and this program \(v1.2.3\) knows \d+: it refuses to start → use the newer program`, `unknown stores`}},
 	{"a database that no server has run on", func(s *site) {
 		s.sql(`DROP TABLE river_migration`)
 		s.idle = true
