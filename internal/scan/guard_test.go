@@ -87,6 +87,7 @@ func TestReadsUnderGuard(t *testing.T) {
 	}
 	refused(Options{})
 	for _, n := range names {
+		st.eventually(soon, "the tile server knows the slide", func() bool { return get(n).Code != http.StatusNotFound })
 		if rec := get(n); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
 			t.Fatalf("%s: %d with Retry-After %q, want 503 with one", n, rec.Code, rec.Header().Get("Retry-After"))
 		}
