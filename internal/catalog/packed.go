@@ -15,6 +15,8 @@ func CheckPack(from, to *Store) error {
 		return errors.New("only images of databases and dumps are packed: the slides of this store are files already")
 	case to.Mode != Managed:
 		return errors.New("images are packed into managed stores only")
+	case !to.ManagedFolder():
+		return errors.New("images are packed into managed stores in folders only: pack them into one, and then move it to the bucket")
 	}
 	return nil
 }

@@ -196,6 +196,13 @@ func TestPackRefuses(t *testing.T) {
 	if _, err := s.run(task.Args{Store: s.from.ID, Into: s.from.ID}); err == nil || !strings.Contains(err.Error(), "managed stores only") {
 		t.Errorf("into a dump: %v", err)
 	}
+	inBucket, err := s.Catalog.Stores.Put(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "s3://slides/a/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.run(task.Args{Store: s.from.ID, Into: inBucket.ID, DryRun: true}); err == nil || !strings.Contains(err.Error(), "in folders only") {
+		t.Errorf("into a bucket: %v", err)
+	}
 	if _, err := s.Catalog.Stores.Update(t.Context(), s.to.ID, func(st *catalog.Store) error { st.Quota = 10; return nil }); err != nil {
 		t.Fatal(err)
 	}
