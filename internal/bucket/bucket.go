@@ -129,6 +129,15 @@ func (e effort) backoff(n int) time.Duration {
 	return d/2 + rand.N(d)
 }
 
+// OpenURL is Open for a URL, such as s3://BUCKET/PREFIX/.
+func OpenURL(url string, s Settings) (*Bucket, error) {
+	a, err := ParseAddress(url)
+	if err != nil {
+		return nil, err
+	}
+	return Open(a, s)
+}
+
 // Open prepares a client; it sends no request. The caller closes the bucket.
 //
 // Credentials come from the first of these that is present: AWS_ACCESS_KEY_ID and

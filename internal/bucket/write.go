@@ -98,7 +98,28 @@ func (b *Bucket) Delete(ctx context.Context, key string, id Identity) error {
 	if !now.Same(id) {
 		return &failure{class: ErrChanged}
 	}
-	err = b.do(ctx, kindDelete, func(ctx context.Context, x *exchange) error {
+	return b.deleteAs(ctx, full, id)
+}
+
+// Remove removes the object that has a key now, whatever it is. One that is gone is no error.
+func (b *Bucket) Remove(ctx context.Context, key string) error {
+	full, err := b.fullKey(key)
+	if err != nil {
+		return err
+	}
+	id, err := b.Stat(ctx, key)
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.deleteAs(ctx, full, id)
+}
+
+// deleteAs deletes an object on the condition that it has this identity.
+func (b *Bucket) deleteAs(ctx context.Context, full string, id Identity) error {
+	err := b.do(ctx, kindDelete, func(ctx context.Context, x *exchange) error {
 		x.extra = http.Header{}
 		if id.ETag != "" {
 			x.extra.Set("If-Match", `"`+id.ETag+`"`)

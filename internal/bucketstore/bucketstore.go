@@ -166,11 +166,7 @@ func AddStore(ctx context.Context, c *catalog.Catalog, settings bucket.Settings,
 	if !s.ManagedBucket() {
 		return managed.AddStore(ctx, c, s)
 	}
-	a, err := bucket.ParseAddress(s.Root)
-	if err != nil {
-		return nil, err
-	}
-	b, err := bucket.Open(a, settings)
+	b, err := bucket.OpenURL(s.Root, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -204,11 +200,7 @@ var ErrNotMoved = errors.New("this part of the bucket has no object " + managed.
 // Move prepares the part of a bucket that a store is to have from now on. If the store has slides,
 // all its objects must have been copied there; else the error is [ErrNotMoved].
 func Move(ctx context.Context, settings bucket.Settings, s *catalog.Store, hasSlides bool) error {
-	a, err := bucket.ParseAddress(s.Root)
-	if err != nil {
-		return err
-	}
-	b, err := bucket.Open(a, settings)
+	b, err := bucket.OpenURL(s.Root, settings)
 	if err != nil {
 		return err
 	}
@@ -219,15 +211,6 @@ func Move(ctx context.Context, settings bucket.Settings, s *catalog.Store, hasSl
 		return ErrNotMoved
 	}
 	return Prepare(ctx, s, b)
-}
-
-// anyImage returns an image, which may be deleted; nil if it does not exist.
-func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Image, error) {
-	im, err := c.Images.GetAny(ctx, id)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return nil, nil
-	}
-	return im, err
 }
 
 // objectError describes an error at the object of an image without its key.

@@ -34,17 +34,19 @@ const receiveWait = 10 * time.Second
 //
 // The error is [lease.ErrBusy] if another process receives a copy of the same slide.
 func (s *Store) Receive(ctx context.Context, a Arrival) (r Received, err error) {
-	if known, err := anyImage(ctx, s.Catalog, a.Image); err != nil {
-		return r, err
-	} else if known != nil && known.StoreID == s.ID && known.Path == Key(a.Image) {
+	known, err := s.Catalog.Images.GetAny(ctx, a.Image)
+	switch {
+	case err == nil && known.StoreID == s.ID && known.Path == Key(a.Image):
 		return Received{Image: a.Image}, nil // before
+	case err != nil && !errors.Is(err, catalog.ErrNotFound):
+		return r, err
 	}
 	ctx, release, err := s.turn(ctx, a)
 	if err != nil {
 		return r, err
 	}
 	defer release()
-	first, err := s.sameSlide(ctx, a)
+	first, err := SameSlide(ctx, s.Catalog, s.ID, a.Digest, a.Image)
 	if err != nil {
 		return r, err
 	}
@@ -77,13 +79,14 @@ func (s *Store) turn(ctx context.Context, a Arrival) (context.Context, func(), e
 	}
 }
 
-// sameSlide returns the id of another image of the store with the same bytes, or "".
-func (s *Store) sameSlide(ctx context.Context, a Arrival) (string, error) {
-	if a.Digest == "" {
+// SameSlide returns the id of an available image of a store, other than the one of an arrival, with
+// that SHA-256, or "".
+func SameSlide(ctx context.Context, c *catalog.Catalog, store, digest, arrival string) (string, error) {
+	if digest == "" {
 		return "", nil
 	}
-	im, err := s.Catalog.Images.ByDigest(ctx, s.ID, a.Digest)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.ID == a.Image || im.DeletedAt != nil || im.State != catalog.Available) {
+	im, err := c.Images.ByDigest(ctx, store, digest)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.ID == arrival || im.DeletedAt != nil || im.State != catalog.Available) {
 		return "", nil
 	}
 	if err != nil {

@@ -65,12 +65,5 @@ func (s *Store) Erase(ctx context.Context, im *catalog.Image) error {
 
 // removeSidecar removes the sidecar of a slide.
 func (s *Store) removeSidecar(ctx context.Context, image string) error {
-	id, err := s.Bucket.Stat(ctx, SidecarKey(image))
-	if errors.Is(err, bucket.ErrGone) {
-		return nil
-	}
-	if err == nil {
-		err = s.Bucket.Delete(ctx, SidecarKey(image), id)
-	}
-	return objectError(image, "removing its sidecar", err)
+	return objectError(image, "removing its sidecar", s.Bucket.Remove(ctx, SidecarKey(image)))
 }

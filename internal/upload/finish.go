@@ -23,7 +23,7 @@ import (
 const maxNames = 1000
 
 // finish makes a complete upload a slide of its store, or refuses it.
-func (c *receiver) finish(ctx context.Context, d destination, r *record) error {
+func finish(ctx context.Context, d destination, r *record) error {
 	if r.State != uploading || !r.complete() {
 		return nil
 	}
@@ -153,5 +153,5 @@ func (c *receiver) settle(ctx context.Context, d destination, id string) (*recor
 	if r, err = d.load(id); err != nil {
 		return nil, err
 	}
-	return r, c.finish(ctx, d, r)
+	return r, finish(ctx, d, r)
 }

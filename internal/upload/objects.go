@@ -3,12 +3,14 @@ package upload
 import (
 	"cmp"
 	"context"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +57,7 @@ const (
 )
 
 // objects are the uploads into a managed store in a bucket. Their bytes are in the parts of
-// the objects that they will be, which nobody sees until they are complete.
+// objects that are not visible before they are complete.
 //
 // An upload is written to by one process at a time, which holds a lease. Should two write to one
 // nevertheless, because a lease has expired, the version of the record decides which of them
@@ -203,14 +205,7 @@ func (o *objects) removeTail(key string) error {
 	if key == "" {
 		return nil
 	}
-	id, err := o.bucket.Stat(o.ctx, key)
-	if errors.Is(err, bucket.ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return o.bucket.Delete(o.ctx, key, id)
+	return o.bucket.Remove(o.ctx, key)
 }
 
 // claim takes the lease of an upload.
@@ -261,14 +256,15 @@ func (o *objects) finish(_ context.Context, r *record) (err error) {
 	if r.Want != "" && r.Want != r.Digest {
 		return o.refuse(r)
 	}
-	first, err := o.catalog.Images.ByDigest(o.ctx, o.store.ID, r.Digest)
-	if err == nil && first.DeletedAt == nil && first.State == catalog.Available && first.ID != r.Object {
+	first, err := bucketstore.SameSlide(o.ctx, o.catalog, o.store.ID, r.Digest, r.Object)
+	if err != nil {
+		return err
+	}
+	if first != "" {
 		if err := o.removeBytes(r); err != nil {
 			return err
 		}
-		return o.end(r, bucketstore.Received{Image: first.ID, Kind: inspect.Complete})
-	} else if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-		return err
+		return o.end(r, bucketstore.Received{Image: first, Kind: inspect.Complete})
 	}
 	crc := bucket.NewCRC()
 	if err := restore(crc, r.CRC); err != nil {
@@ -406,7 +402,7 @@ func (s *partSink) discard() error {
 		s.buf = make([]byte, 0, min(s.size, s.r.Length))
 	}
 	s.buf = append(s.buf[:0], s.tail...)
-	s.sent, s.off = append([]bucket.Part(nil), s.r.Sent...), s.r.Offset
+	s.sent, s.off = slices.Clone(s.r.Sent), s.r.Offset
 	return nil
 }
 
@@ -450,8 +446,8 @@ func (s *partSink) keep(next *record) (err error) {
 		}
 	}
 	before := s.r.Tail
-	next.Sent, next.Tail = append([]bucket.Part(nil), s.sent...), ""
-	if next.CRC, err = saved(s.crc); err != nil {
+	next.Sent, next.Tail = slices.Clone(s.sent), ""
+	if next.CRC, err = s.crc.(encoding.BinaryMarshaler).MarshalBinary(); err != nil {
 		return err
 	}
 	if len(s.buf) > 0 {
@@ -471,27 +467,6 @@ func (s *partSink) keep(next *record) (err error) {
 }
 
 func (s *partSink) close() { s.release() }
-
-// restore sets a checksum to a saved state; that of no bytes is empty.
-func restore(h hash.Hash64, b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	u, ok := h.(interface{ UnmarshalBinary([]byte) error })
-	if !ok {
-		return errors.New("the state of the checksum cannot be restored")
-	}
-	return u.UnmarshalBinary(b)
-}
-
-// saved returns the state of a checksum.
-func saved(h hash.Hash64) ([]byte, error) {
-	m, ok := h.(interface{ MarshalBinary() ([]byte, error) })
-	if !ok {
-		return nil, errors.New("the state of the checksum cannot be saved")
-	}
-	return m.MarshalBinary()
-}
 
 // bucketAnswer returns the answer to a request that failed because of the bucket, nil if it did not.
 func bucketAnswer(err error) error {

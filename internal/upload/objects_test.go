@@ -52,11 +52,7 @@ func newBucketSite(t *testing.T) *bucketSite {
 		t.Fatal(err)
 	}
 	s.store = st
-	a, err := bucket.ParseAddress(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.open, err = bucket.Open(a, s.settings); err != nil {
+	if s.open, err = bucket.OpenURL(root, s.settings); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.open.Close)
@@ -279,11 +275,17 @@ func TestBucketOutage(t *testing.T) {
 		s.ask("HEAD", url, nil) // finishes it
 		s.stored(url, "a.tiff", file)
 	}
-	s.uploads.SetOrphanAge(-time.Hour) // of a tail whose answer was lost
-	if err := s.uploads.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.sweepOrphans() // of a tail whose answer was lost
 	s.nothingLeft()
+}
+
+// sweepOrphans sweeps as if everything without a record were old.
+func (s *bucketSite) sweepOrphans() {
+	s.t.Helper()
+	s.uploads.SetOrphanAge(-time.Hour)
+	if err := s.uploads.Sweep(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // TestBucketKilled continues uploads whose process ended between two steps: the record is that of
@@ -331,10 +333,7 @@ func TestBucketKilled(t *testing.T) {
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("%d images, %v, want one", len(list.Items), err)
 	}
-	s.uploads.SetOrphanAge(-time.Hour)
-	if err := s.uploads.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.sweepOrphans()
 	s.nothingLeft()
 }
 
@@ -356,10 +355,7 @@ func TestBucketSweep(t *testing.T) {
 	if keys, n := s.rest(); len(keys) != 2 || n != 2 {
 		t.Errorf("while they are new: %q, %d unfinished", keys, n)
 	}
-	s.uploads.SetOrphanAge(-time.Hour)
-	if err := s.uploads.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.sweepOrphans()
 	if keys, n := s.rest(); len(keys) != 1 || n != 1 {
 		t.Errorf("those of one upload are kept: %q, %d unfinished", keys, n)
 	}

@@ -33,7 +33,7 @@ func (c *receiver) receive(w http.ResponseWriter, r *http.Request, d destination
 		if r.ContentLength != 0 {
 			return rec, errTooMuch
 		}
-		return rec, c.finish(r.Context(), d, rec)
+		return rec, finish(r.Context(), d, rec)
 	}
 	if !c.holds.enter(rec.Owner) {
 		return rec, errBusy
@@ -62,7 +62,7 @@ func (c *receiver) receive(w http.ResponseWriter, r *http.Request, d destination
 	if err != nil {
 		return rec, err
 	}
-	if err := c.finish(context.WithoutCancel(r.Context()), d, rec); err != nil {
+	if err := finish(context.WithoutCancel(r.Context()), d, rec); err != nil {
 		return rec, err
 	}
 	if rec.State == refused {

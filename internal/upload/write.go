@@ -63,12 +63,18 @@ func (c *receiver) openWriter(d destination, h *hold) (*writer, error) {
 // rollback discards the bytes after the last checkpoint.
 func (w *writer) rollback() error {
 	w.off, w.sha = w.r.Offset, sha256.New()
-	if len(w.r.Hash) > 0 {
-		if err := w.sha.(encoding.BinaryUnmarshaler).UnmarshalBinary(w.r.Hash); err != nil {
-			return fmt.Errorf("the record of upload %s is damaged: %w", w.h.id, err)
-		}
+	if err := restore(w.sha, w.r.Hash); err != nil {
+		return fmt.Errorf("the record of upload %s is damaged: %w", w.h.id, err)
 	}
 	return w.sink.discard()
+}
+
+// restore sets a hash to a saved state; that of no bytes is empty.
+func restore(h hash.Hash, state []byte) error {
+	if len(state) == 0 {
+		return nil
+	}
+	return h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
 }
 
 // close releases the upload for other processes. Bytes after the last checkpoint are lost.
