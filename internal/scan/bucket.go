@@ -136,7 +136,7 @@ func (s *Syncer) bucketStore(st *catalog.Store) (b *bucketstore.Store, done func
 	}
 	return &bucketstore.Store{
 		Store: st, Catalog: s.Catalog, Leases: s.leases(), Bucket: open, Now: s.now,
-		Inspect: func(ctx context.Context, path string) (inspect.Kind, error) { return s.inspectOne(ctx, st, path) },
+		Inspect: func(ctx context.Context, path string) (inspect.Kind, error) { return s.inspectAgain(ctx, st, path) },
 	}, done, nil
 }
 

@@ -37,11 +37,7 @@ func newManagedBucket(t *testing.T) *managedBucket {
 		t.Fatal(err)
 	}
 	m.store = st.ID
-	a, err := bucket.ParseAddress(st.Root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.open, err = bucket.Open(a, m.settings); err != nil {
+	if m.open, err = bucket.OpenURL(st.Root, m.settings); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.open.Close)

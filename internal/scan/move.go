@@ -24,7 +24,9 @@ const MovedKept = 7 * 24 * time.Hour
 var (
 	// ErrOutdated reports a file that is not the one in the catalog.
 	ErrOutdated = errors.New("the file has changed since the last sync: sync its store first")
-	errDigest   = errors.New("the bytes of the file are not those that were stored (its SHA-256 differs): restore it from a backup first")
+	// ErrSeries: a DICOM series cannot be moved to a bucket.
+	ErrSeries = errors.New("a DICOM series is several files, which buckets do not hold yet")
+	errDigest = errors.New("the bytes of the file are not those that were stored (its SHA-256 differs): restore it from a backup first")
 )
 
 // Move copies the file of an image to a managed store in a bucket, and then makes it an image of
@@ -52,7 +54,7 @@ func (s *Syncer) Move(ctx context.Context, image string, from, to *catalog.Store
 	case im.State != catalog.Available:
 		return 0, fmt.Errorf("the image is %s: %s", im.State, im.Reason)
 	case catalog.IsSeries(im.Path):
-		return 0, errors.New("a DICOM series is several files, which buckets do not hold yet")
+		return 0, ErrSeries
 	case from.ManagedFolder() && !managed.Stored(im.Path):
 		return 0, fmt.Errorf("%w: it is being imported", lease.ErrBusy)
 	}

@@ -35,11 +35,7 @@ func newMover(t *testing.T, st *site) *mover {
 	if m.to, err = bucketstore.AddStore(t.Context(), m.Catalog, settings, catalog.Store{Mode: catalog.Managed, Root: "s3://" + server.Bucket(t) + "/a/"}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := bucket.ParseAddress(m.to.Root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.open, err = bucket.Open(a, settings); err != nil {
+	if m.open, err = bucket.OpenURL(m.to.Root, settings); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.open.Close)

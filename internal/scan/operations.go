@@ -123,17 +123,12 @@ func (s *Syncer) Retry(ctx context.Context, image string) error {
 			return err
 		}
 	}
-	return s.inspectAgain(ctx, st, path)
-}
-
-// inspectAgain inspects one file, whatever its state in the catalog.
-func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path string) error {
-	_, err := s.inspectOne(ctx, st, path)
+	_, err = s.inspectAgain(ctx, st, path)
 	return err
 }
 
-// inspectOne is inspectAgain, and returns what the file is.
-func (s *Syncer) inspectOne(ctx context.Context, st *catalog.Store, path string) (inspect.Kind, error) {
+// inspectAgain inspects one file, whatever its state in the catalog, and returns what the file is.
+func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path string) (inspect.Kind, error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
 		return 0, err

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/bucket"
-	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/scan"
@@ -46,13 +43,10 @@ func (h *Handlers) moveImages(ctx context.Context, t *task.Task, a task.Args) (a
 	if err := catalog.CheckMove(from, to); err != nil {
 		return r, task.Permanent(err)
 	}
-	if h.Wider != nil && to.ID != "" {
-		if r.Wider, err = h.Wider(ctx, from, to); err != nil {
+	if to.ID != "" {
+		if err := h.checkWider(ctx, a, from, to, &r.Wider); err != nil {
 			return r, err
 		}
-	}
-	if len(r.Wider) > 0 && !a.Confirm && !a.DryRun {
-		return r, task.WithCode(task.Permanent(fmt.Errorf("%w: %s; an administrator of everything must confirm this", ErrWider, strings.Join(r.Wider, "; "))), "more_visible")
 	}
 	ids, err := h.toMove(ctx, a, from, before, &r)
 	if err != nil {
@@ -61,8 +55,8 @@ func (h *Handlers) moveImages(ctx context.Context, t *task.Task, a task.Args) (a
 	return r, fsx.WithoutPath(h.moveAll(ctx, t, a, from, to, ids, &r))
 }
 
-// moveTo returns the store that slides are moved to, nil for a dry run without one, and before which time they must have
-// arrived.
+// moveTo returns the store that slides are moved to, nil for a dry run without one, and before
+// which time they must have arrived.
 func (h *Handlers) moveTo(ctx context.Context, a task.Args, from *catalog.Store) (to *catalog.Store, before time.Time, err error) {
 	if a.Into != "" {
 		to, err = h.Catalog.Stores.Get(ctx, a.Into)
@@ -97,7 +91,7 @@ func (h *Handlers) toMove(ctx context.Context, a task.Args, from *catalog.Store,
 				r.Failed = append(r.Failed, scan.Failure{Image: im.ID, Reason: fmt.Sprintf("it is %s: %s", im.State, im.Reason)})
 			}
 		case catalog.IsSeries(im.Path):
-			r.Failed = append(r.Failed, scan.Failure{Image: im.ID, Reason: "a DICOM series is several files, which buckets do not hold yet"})
+			r.Failed = append(r.Failed, scan.Failure{Image: im.ID, Reason: scan.ErrSeries.Error()})
 		default:
 			ids = append(ids, im.ID)
 			if a.DryRun {
@@ -110,39 +104,22 @@ func (h *Handlers) toMove(ctx context.Context, a task.Args, from *catalog.Store,
 	return ids, err
 }
 
-// moveAll moves slides. One that cannot be moved does not stop the others.
+// moveAll moves slides.
 func (h *Handlers) moveAll(ctx context.Context, t *task.Task, a task.Args, from, to *catalog.Store, ids []string, r *Move) error {
 	if a.DryRun {
 		return nil
 	}
-	for i, id := range ids {
-		var progress func(done, total int64)
-		if a.Image != "" {
-			progress = func(done, total int64) { t.Progress(done, total, "bytes") }
-		} else {
-			t.Progress(int64(i), int64(len(ids)), "images")
-		}
+	single := a.Image != ""
+	var progress func(done, total int64)
+	if single {
+		progress = func(done, total int64) { t.Progress(done, total, "bytes") }
+	}
+	return eachImage(ctx, t, ids, single, &r.Failed, func(id string) error {
 		n, err := h.Syncer.Move(ctx, id, from, to, progress)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil:
+		if err == nil {
 			r.Count++
 			r.Bytes += n
-		case a.Image != "", stopsMoving(err):
-			return err
-		case errors.Is(err, catalog.ErrNotFound): // deleted meanwhile
-		default:
-			r.Failed = append(r.Failed, scan.Failure{Image: id, Reason: fsx.WithoutPath(err).Error()})
 		}
-	}
-	if a.Image == "" {
-		t.Progress(int64(len(ids)), int64(len(ids)), "images")
-	}
-	return nil
-}
-
-// stopsMoving reports whether an error concerns all slides of a store.
-func stopsMoving(err error) bool {
-	return stopsPacking(err) || errors.Is(err, bucket.ErrUnavailable) || errors.Is(err, bucket.ErrDenied) || errors.Is(err, bucketstore.ErrOtherStore)
+		return err
+	})
 }

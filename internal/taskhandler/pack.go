@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/bucketstore"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/managed"
@@ -53,13 +55,8 @@ func (h *Handlers) packImages(ctx context.Context, t *task.Task, a task.Args) (a
 	if err := catalog.CheckPack(from, to); err != nil {
 		return r, task.Permanent(err)
 	}
-	if h.Wider != nil {
-		if r.Wider, err = h.Wider(ctx, from, to); err != nil {
-			return r, err
-		}
-	}
-	if len(r.Wider) > 0 && !a.Confirm && !a.DryRun {
-		return r, task.WithCode(task.Permanent(fmt.Errorf("%w: %s; an administrator of everything must confirm this", ErrWider, strings.Join(r.Wider, "; "))), "more_visible")
+	if err := h.checkWider(ctx, a, from, to, &r.Wider); err != nil {
+		return r, err
 	}
 	ids, err := h.toPack(ctx, a, from, &r)
 	if err != nil {
@@ -67,6 +64,20 @@ func (h *Handlers) packImages(ctx context.Context, t *task.Task, a task.Args) (a
 	}
 	p := packing{h: h, t: t, a: a, from: from, to: to, result: &r, single: a.Image != ""}
 	return r.done(p.each(ctx, ids))
+}
+
+// checkWider sets why more people can see images of a store in another one. The error is
+// [ErrWider] if an administrator has to confirm it first.
+func (h *Handlers) checkWider(ctx context.Context, a task.Args, from, to *catalog.Store, wider *[]string) (err error) {
+	if h.Wider != nil {
+		if *wider, err = h.Wider(ctx, from, to); err != nil {
+			return err
+		}
+	}
+	if len(*wider) > 0 && !a.Confirm && !a.DryRun {
+		return task.WithCode(task.Permanent(fmt.Errorf("%w: %s; an administrator of everything must confirm this", ErrWider, strings.Join(*wider, "; "))), "more_visible")
+	}
+	return nil
 }
 
 // done returns the result with an error, which the system may have given a path.
@@ -103,29 +114,41 @@ type packing struct {
 	single   bool
 }
 
-// each packs the images. One that cannot be packed does not stop the others.
+// each packs the images.
 func (p *packing) each(ctx context.Context, ids []string) error {
-	for i, id := range ids {
-		if !p.single {
-			p.t.Progress(int64(i), int64(len(ids)), "images")
-		}
+	return eachImage(ctx, p.t, ids, p.single, &p.result.Failed, func(id string) error {
 		r, err := p.one(ctx, id)
+		if err == nil {
+			p.add(r)
+		} else if p.single && (errors.Is(err, pack.ErrUnsupported) || isUnsupported(err)) {
+			return task.Permanent(err)
+		}
+		return err
+	})
+}
+
+// eachImage calls f with the ids of images, reports the progress, and adds to failed the images
+// for which f fails. It ends with an error that concerns all of them, and with any if the task is
+// for a single image, of which f reports the progress.
+func eachImage(ctx context.Context, t *task.Task, ids []string, single bool, failed *[]scan.Failure, f func(id string) error) error {
+	for i, id := range ids {
+		if !single {
+			t.Progress(int64(i), int64(len(ids)), "images")
+		}
+		err := f(id)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			p.add(r)
-		case p.single && errors.Is(err, pack.ErrUnsupported), p.single && isUnsupported(err):
-			return task.Permanent(err)
-		case p.single, stopsPacking(err):
+		case single, concernsAll(err):
 			return err
 		case errors.Is(err, catalog.ErrNotFound): // deleted meanwhile
 		default:
-			p.result.Failed = append(p.result.Failed, scan.Failure{Image: id, Reason: fsx.WithoutPath(err).Error()})
+			*failed = append(*failed, scan.Failure{Image: id, Reason: fsx.WithoutPath(err).Error()})
 		}
 	}
-	if !p.single {
-		p.t.Progress(int64(len(ids)), int64(len(ids)), "images")
+	if !single {
+		t.Progress(int64(len(ids)), int64(len(ids)), "images")
 	}
 	return nil
 }
@@ -136,9 +159,12 @@ func isUnsupported(err error) bool {
 	return unsupported
 }
 
-// stopsPacking reports whether an error concerns all images of a store.
-func stopsPacking(err error) bool {
-	for _, e := range []error{source.ErrNoRoot, source.ErrUnavailable, managed.ErrFull, errNoSpace, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld} {
+// concernsAll reports whether an error concerns all images of a store.
+func concernsAll(err error) bool {
+	for _, e := range []error{
+		source.ErrNoRoot, source.ErrUnavailable, managed.ErrFull, errNoSpace, catalog.ErrAway, catalog.ErrFull, catalog.ErrHeld,
+		bucket.ErrUnavailable, bucket.ErrDenied, bucketstore.ErrOtherStore,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}
