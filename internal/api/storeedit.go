@@ -192,10 +192,11 @@ func (e *edit) apply(s *catalog.Store) error {
 	if s.Mode == "" {
 		s.Mode = catalog.InPlace
 	}
-	if kind := catalog.KindOf(s.Root); s.Mode == catalog.Managed && kind != catalog.Directory && kind != catalog.S3 {
+	kind := catalog.KindOf(s.Root)
+	if s.Mode == catalog.Managed && kind != catalog.Directory && kind != catalog.S3 {
 		return inField("mode", errors.New("images of a database are only read: in-place"))
 	}
-	if s.Mode == catalog.Managed && catalog.KindOf(s.Root) == catalog.S3 && s.Incoming != "" {
+	if s.Mode == catalog.Managed && kind == catalog.S3 && s.Incoming != "" {
 		return inField("incoming", errors.New("a store in a bucket has no folder for new files: upload them"))
 	}
 	if err := source.CheckSecret(s.Root, s.PasswordFile); err != nil {
@@ -204,7 +205,7 @@ func (e *edit) apply(s *catalog.Store) error {
 	if s.Mode == catalog.InPlace && s.Incoming != "" {
 		return inField("incoming", errors.New("an in-place store has no folder for new files"))
 	}
-	if s.MoveTo != "" && catalog.KindOf(s.Root) != catalog.Directory {
+	if s.MoveTo != "" && kind != catalog.Directory {
 		return inField("move_to", errors.New("only slides of folders are moved to a bucket"))
 	}
 	if s.HideAfter > 0 && s.DropAfter > 0 && s.DropAfter < s.HideAfter {

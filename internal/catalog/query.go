@@ -29,7 +29,7 @@ type Query struct {
 	// says: those that the caller may search although not their whole store. Unknown ids
 	// are ignored. If it is nil or empty, only the stores count.
 	Images []string
-	Q      string // part of a file name, alias, label, barcode or external id; with fewer than 3 characters, the beginning of one
+	Q      string // part of a file name, folder, alias, label, barcode or external id; with fewer than 3 characters, the beginning of one
 	// ExternalID, if not empty, is the id in another application that the images have.
 	ExternalID string
 	// Barcode, if not empty, is exactly the text of the barcode that the images have. Images
