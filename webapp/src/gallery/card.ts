@@ -110,8 +110,11 @@ function preview(image: ListedImage): HTMLElement {
   return frame;
 }
 
+// cardGrid are the options of a grid of cards of slides.
+export const cardGrid = { key: (image: ListedImage): string => image.id, same: sameCard, minWidth: 300, height: 246, gap: 16 };
+
 // sameCard reports whether the cards of two slides are identical.
-export function sameCard(a: ListedImage, b: ListedImage): boolean {
+function sameCard(a: ListedImage, b: ListedImage): boolean {
   return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
     a.file_name === b.file_name && a.folder === b.folder && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
 }

@@ -1,7 +1,7 @@
 // The loaded part of the list of slides: loaded in pages by cursor, and refreshed in the
 // background.
 
-import { getImage, listed, listImages, Problem, type ImageQuery, type ListedImage } from "../api/client";
+import { getImage, listed, listImages, Problem, type ExactQuery, type ImageQuery, type ListedImage } from "../api/client";
 import { merge } from "./merge";
 
 const pageSize = 60;
@@ -12,7 +12,7 @@ const watched = 10; // maximum of arriving slides beyond the first page that are
 
 export type FeedStatus = "loading" | "ready" | "failed";
 
-export class Feed {
+export class Feed<Query extends ImageQuery | ExactQuery = ImageQuery> {
   items: ListedImage[] = [];
   status: FeedStatus = "loading";
   problem: Problem | null = null;
@@ -28,7 +28,7 @@ export class Feed {
   private ids = new Set<string>();
   private timer = 0;
 
-  constructor(readonly query: ImageQuery) {}
+  constructor(readonly query: Query) {}
 
   subscribe(listener: () => void, signal: AbortSignal): void {
     this.listeners.add(listener);

@@ -2,19 +2,18 @@
 // systems. It finds exact matches only.
 
 import "../styles/gallery.css";
+import "../styles/manage.css";
 
-import { listImages, type ExactQuery, type ListedImage } from "../api/client";
+import type { ExactQuery, ListedImage } from "../api/client";
 import { navigate, type Page } from "../router";
-import { wordsOf } from "../stores/dialogs";
 import { t } from "../strings";
 import { h, replace } from "../ui/dom";
 import { header } from "../ui/header";
 import { icon } from "../ui/icons";
 import { message } from "../ui/message";
-import { sameCard, slideCard } from "./card";
+import { cardGrid, slideCard } from "./card";
+import { Feed } from "./feed";
 import { Grid } from "./grid";
-
-const pageSize = 60;
 
 export const openPage: Page = {
   mount(root, _params, signal) {
@@ -41,61 +40,56 @@ function toSlides(): HTMLElement {
 }
 
 class Matches {
-  private items: ListedImage[] = [];
-  private next: string | null = null;
-  private loading = false;
+  private readonly feed: Feed<ExactQuery>;
   private readonly list = h("ul", { class: "grid", role: "list", "aria-label": t.gallery.list, hidden: true });
   private readonly head = h("div", { class: "page-head", hidden: true });
   private readonly foot = h("div", { class: "page-foot" });
   private readonly grid: Grid<ListedImage>;
 
-  constructor(root: HTMLElement, private readonly query: ExactQuery, private readonly signal: AbortSignal) {
+  constructor(root: HTMLElement, private readonly query: ExactQuery, signal: AbortSignal) {
     root.append(header("slides"), main(this.head, this.list, this.foot));
+    this.feed = new Feed(query);
     this.grid = new Grid(this.list, {
-      key: (image) => image.id,
-      same: sameCard,
+      ...cardGrid,
       card: (image) => slideCard(image, ""),
-      minWidth: 300,
-      height: 246,
-      gap: 16,
-      onEnd: () => void this.load(),
+      onEnd: () => {
+        if (this.feed.status === "ready" && !this.feed.problem) void this.feed.load();
+      },
     }, signal);
-    void this.load();
+    this.feed.subscribe(() => this.render(), signal);
+    signal.addEventListener("abort", () => this.feed.close());
+    void this.feed.load();
   }
 
-  private async load(): Promise<void> {
-    if (this.loading || (this.items.length > 0 && this.next === null)) return;
-    this.loading = true;
-    replace(this.foot, h("p", { class: "foot-line quiet" }, t.loading));
-    try {
-      const page = await listImages(this.query, this.next, pageSize, this.signal);
-      this.items.push(...page.items);
-      this.next = page.next_cursor;
-      this.loading = false;
-    } catch (err) {
-      this.loading = false;
-      if (this.signal.aborted) return;
-      replace(this.foot, h("p", { class: "foot-line", role: "alert" }, wordsOf(err), " ", h("button", { type: "button", class: "button", onclick: () => void this.load() }, t.retry)));
+  private render(): void {
+    const { items, status, problem, next, complete } = this.feed;
+    if (complete && items.length === 1) {
+      navigate(`/slides/${encodeURIComponent(items[0]!.id)}`, "replace");
       return;
     }
-    if (this.items.length === 0 && this.next !== null) void this.load(); // a page may be empty before the end
-    else this.show();
+    if (problem) {
+      replace(this.foot, h("p", { class: "foot-line", role: "alert" }, problem.detail, " ", h("button", { type: "button", class: "button", onclick: () => void this.feed.load() }, t.retry)));
+    } else if (status === "loading" || next !== null) {
+      replace(this.foot, h("p", { class: "foot-line quiet" }, t.loading));
+    } else if (items.length === 0) {
+      replace(this.foot, this.none());
+    } else {
+      replace(this.foot);
+    }
+    if (items.length > 0) this.showItems();
+    else if (status === "ready" && next !== null && !problem) void this.feed.load(); // a page may be empty before the end
   }
 
-  private show(): void {
+  private none(): HTMLElement {
     const { barcode, external_id: externalID } = this.query;
-    const [only] = this.items;
-    if (only && this.items.length === 1 && this.next === null) {
-      navigate(`/slides/${encodeURIComponent(only.id)}`, "replace");
-      return;
-    }
-    replace(this.foot);
-    if (!only) {
-      replace(this.foot, message({ picture: icon("search", 44), title: t.open.noneTitle, text: barcode ? t.open.noBarcode(barcode) : t.open.noExternalID(externalID ?? ""), alert: true, action: toSlides() }));
-      return;
-    }
+    return message({ picture: icon("search", 44), title: t.open.noneTitle, text: barcode ? t.open.noBarcode(barcode) : t.open.noExternalID(externalID ?? ""), alert: true, action: toSlides() });
+  }
+
+  private showItems(): void {
+    const { barcode, external_id: externalID } = this.query;
+    const { items, complete } = this.feed;
     this.head.hidden = this.list.hidden = false;
-    replace(this.head, h("div", null, h("h1", null, barcode ? t.open.withBarcode(barcode) : t.open.withExternalID(externalID ?? "")), h("p", { class: "quiet", role: "status" }, this.next === null ? t.gallery.count(this.items.length) : t.gallery.countMore(this.items.length))));
-    this.grid.setItems(this.items, this.next === null ? this.items.length : null);
+    replace(this.head, h("div", null, h("h1", null, barcode ? t.open.withBarcode(barcode) : t.open.withExternalID(externalID ?? "")), h("p", { class: "quiet", role: "status" }, complete ? t.gallery.count(items.length) : t.gallery.countMore(items.length))));
+    this.grid.setItems(items, complete ? items.length : null);
   }
 }

@@ -17,7 +17,7 @@ import { icon, logo } from "../ui/icons";
 import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
 import { fill, labelledSelect, type Select } from "../ui/select";
-import { sameCard, slideCard } from "./card";
+import { cardGrid, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
 import { Grid } from "./grid";
 import { everything, queryOf, searchOf } from "./query";
@@ -57,12 +57,8 @@ class Gallery {
     document.title = `${t.gallery.title} · ${t.name}`;
     root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.list, this.foot), tray(this.list, signal));
     this.grid = new Grid(this.list, {
-      key: (image) => image.id,
-      same: sameCard,
+      ...cardGrid,
       card: (image) => slideCard(image, this.query.q, this.menu(image)),
-      minWidth: 300,
-      height: 246,
-      gap: 16,
       onEnd: () => {
         if (this.feed.status === "ready" && !this.feed.problem) void this.feed.load();
       },

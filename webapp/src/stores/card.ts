@@ -106,11 +106,14 @@ export class StoreCard {
   }
 }
 
+// isBucket reports whether a store is managed and in a bucket: slides of folders can be moved to it.
+export const isBucket = (store: Store): boolean => store.mode === "managed" && store.kind === "s3";
+
 const isDirectory = (store: Store): boolean => (store.kind ?? "directory") === "directory";
 
 // verifiable reports whether the files of a store have digests to compare them with. Those of other
 // buckets are read at the command line, because that may cost money.
-const verifiable = (store: Store): boolean => isDirectory(store) || (store.mode === "managed" && store.kind === "s3");
+const verifiable = (store: Store): boolean => isDirectory(store) || isBucket(store);
 
 function mark(text: string, title: string | undefined): HTMLElement {
   return h("span", { class: "mark", title }, text);

@@ -9,7 +9,7 @@ import { progressBar } from "../tasks/progress";
 import { progressWords, resultWords } from "../tasks/words";
 import { openDialog } from "../ui/dialog";
 import { h, replace, type Child } from "../ui/dom";
-import { storeName, totalOf } from "./card";
+import { isBucket, storeName, totalOf } from "./card";
 import { sentence, type Condition } from "./condition";
 
 interface Question {
@@ -90,9 +90,6 @@ export function askRemove(store: Store, done: () => void): void {
     },
   });
 }
-
-// isBucket reports whether slides of folders can be moved to a store.
-export const isBucket = (store: Store): boolean => store.mode === "managed" && store.kind === "s3";
 
 // askMove asks which bucket gets the slides of a folder. If more people would see them there, the
 // server refuses it, and the user has to agree.

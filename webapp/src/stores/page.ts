@@ -14,9 +14,9 @@ import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { poll } from "../ui/poll";
 import { freshenTimes } from "../ui/time";
-import { StoreCard, storeName, type Action } from "./card";
+import { isBucket, StoreCard, storeName, type Action } from "./card";
 import { conditionOf, storeKinds } from "./condition";
-import { askConfirm, askMove, askRemove, askResync, isBucket, showDryRun, wordsOf } from "./dialogs";
+import { askConfirm, askMove, askRemove, askResync, showDryRun, wordsOf } from "./dialogs";
 import { openStoreForm } from "./form";
 
 const pollEvery = 2000; // milliseconds
