@@ -139,14 +139,20 @@ func (s *running) bucketFails(t *testing.T, proxy *s3test.Proxy, im imageJSON) {
 	})
 }
 
+// newBucket returns a server with an empty bucket, an empty catalog, and the flags for both.
+func newBucket(t *testing.T) (server *s3test.Server, bucket, data string, flags []string) {
+	t.Helper()
+	s3test.Env(t)
+	server = s3test.New(t)
+	data = newCatalog(t)
+	return server, server.Bucket(t), data, []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
+}
+
 // TestStoreAddBucket adds parts of a bucket as stores, and syncs and verifies one, without a
 // server.
 func TestStoreAddBucket(t *testing.T) {
-	s3test.Env(t)
-	server := s3test.New(t)
-	bucket, data := server.Bucket(t), newCatalog(t)
+	server, bucket, data, flags := newBucket(t)
 	server.Put(t, bucket, "a/"+patient+".tiff", philips.bytes(t))
-	flags := []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
 	id := strings.TrimSpace(done(t, append([]string{"store", "add", "s3://" + bucket + "/a"}, flags...)...))
 	if out := done(t, append([]string{"sync", id}, flags...)...); !strings.Contains(out, "added") {
 		t.Errorf("sync: %s", out)
@@ -164,12 +170,9 @@ func TestStoreAddBucket(t *testing.T) {
 }
 
 // TestManagedBucket uploads into a managed store in a bucket, and shows, deletes and restores what
-// arrived. A second server of the site shows it, too.
+// arrived.
 func TestManagedBucket(t *testing.T) {
-	s3test.Env(t)
-	server := s3test.New(t)
-	bucket, data := server.Bucket(t), newCatalog(t)
-	flags := []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
+	_, bucket, _, flags := newBucket(t)
 	id := strings.TrimSpace(done(t, append([]string{"store", "add", "s3://" + bucket + "/archive", "--managed", "--label", "Archive"}, flags...)...))
 	if r := command(t, append([]string{"store", "add", "s3://" + bucket, "--managed"}, flags...)...); r.code == exitOK {
 		t.Errorf("a store around another: %s", r.out)
@@ -228,10 +231,7 @@ func TestManagedBucket(t *testing.T) {
 // TestStoreMove moves the slides of a scanner's folder to a bucket while a server serves them: ids
 // and tiles stay, and so do the scanner's files.
 func TestStoreMove(t *testing.T) {
-	s3test.Env(t)
-	server := s3test.New(t)
-	bucket, data := server.Bucket(t), newCatalog(t)
-	flags := []string{"--data", data, "--s3-endpoint", server.URL, "--s3-path-style"}
+	_, bucket, data, flags := newBucket(t)
 	dir := slidesIn(t, map[string]*slideFile{patient + ".tiff": philips, "b.tiff": plain})
 	s := start(t, append([]string{"serve", dir}, flags...)...)
 	im := s.available(patient + ".tiff")
