@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/bucket"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // A Level is the severity of a finding.
@@ -67,6 +68,8 @@ type Site struct {
 	CacheSize int64  // bytes
 	Backups   string // folder of backups; "" if it is not known
 	Bucket    bucket.Settings
+	// Free returns the free bytes on the disk of a folder; [fsx.Free] if nil.
+	Free func(dir string) (int64, error)
 	// Limit is the time limit of a check; 10 s if 0.
 	Limit time.Duration
 }
@@ -117,6 +120,9 @@ const defaultLimit = 10 * time.Second
 func Examine(ctx context.Context, s Site) Report {
 	if s.Limit <= 0 {
 		s.Limit = defaultLimit
+	}
+	if s.Free == nil {
+		s.Free = fsx.Free
 	}
 	e := &examination{Site: s}
 	defer e.close()

@@ -117,9 +117,9 @@ func (e *examination) private(n *notes, mode fs.FileMode) {
 
 // space checks the free disk space.
 func (e *examination) space(n *notes) {
-	free, err := fsx.Free(e.Data)
+	free, err := e.Free(e.Data)
 	cache, used := filepath.Join(e.Data, "cache"), int64(0)
-	cacheFree, cacheErr := fsx.Free(cache)
+	cacheFree, cacheErr := e.Free(cache)
 	if cacheErr == nil {
 		used = sizeOf(cache)
 	}

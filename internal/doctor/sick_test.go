@@ -49,6 +49,15 @@ var sick = []struct {
 		s.must(os.Chmod(s.dir, 0o755))
 		s.must(os.Chmod(filepath.Join(s.dir, "catalog.db"), 0o644))
 	}, []string{`wrong data directory: .*catalog.db can be read by every user .* → chmod 700`}},
+	{"a nearly full disk of slides", func(s *site) {
+		managedStore(s, func(string) {})
+		s.Free = func(dir string) (int64, error) {
+			if dir == s.dir {
+				return 1 << 40, nil
+			}
+			return 8 << 30, nil
+		}
+	}, []string{`warning store "Archive" .*: only 8.0 GB are free, less than the size of a large slide → free space`}},
 	{"a cache larger than the disk", func(s *site) { s.CacheSize = 1 << 60 }, []string{`warning data directory: .* are free, and the image cache may grow by .* → use --cache-size`}},
 	{"a damaged database", func(s *site) {
 		path := filepath.Join(s.dir, "catalog.db")

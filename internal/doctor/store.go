@@ -71,7 +71,7 @@ func (e *examination) store(ctx context.Context, n *notes, s *catalog.Store) {
 		return
 	}
 	if s.Mode == catalog.Managed {
-		checkManaged(n, s)
+		e.checkManaged(n, s)
 	}
 	e.lastScan(n, s)
 	files(ctx, n, s)
@@ -141,7 +141,7 @@ func root(n *notes, s *catalog.Store) bool {
 }
 
 // checkManaged examines the folders of a store that owns them.
-func checkManaged(n *notes, s *catalog.Store) {
+func (e *examination) checkManaged(n *notes, s *catalog.Store) {
 	switch id, err := managed.Marked(s.Root); {
 	case err != nil:
 		n.wrong("check its permissions", "%v", err)
@@ -164,8 +164,8 @@ func checkManaged(n *notes, s *catalog.Store) {
 	if err := access(s.Root, unix.W_OK); err != nil {
 		n.wrong(runAs(s.Root), "%s cannot be written to by user %d: %v", s.Root, os.Geteuid(), err)
 	}
-	incoming(n, s, device)
-	slideSpace(n, s.Root)
+	e.incoming(n, s, device)
+	e.slideSpace(n, s.Root)
 	for _, dir := range []string{"trash", "quarantine"} {
 		if size := sizeOf(filepath.Join(s.Root, dir)); size > 0 {
 			n.ok("size of %s: %s", dir, bytes(size))
@@ -174,7 +174,7 @@ func checkManaged(n *notes, s *catalog.Store) {
 }
 
 // incoming checks the incoming folder of a managed store.
-func incoming(n *notes, s *catalog.Store, device uint64) {
+func (e *examination) incoming(n *notes, s *catalog.Store, device uint64) {
 	switch err := access(s.Incoming, unix.R_OK|unix.W_OK|unix.X_OK); {
 	case errors.Is(err, fs.ErrNotExist):
 		n.wrong("create it, or mount its disk", "its incoming folder %s does not exist", s.Incoming)
@@ -185,13 +185,13 @@ func incoming(n *notes, s *catalog.Store, device uint64) {
 	}
 	if deviceOf(s.Incoming) != device {
 		n.ok("its incoming folder is on another file system: slides are copied, not renamed")
-		slideSpace(n, s.Incoming)
+		e.slideSpace(n, s.Incoming)
 	}
 }
 
 // slideSpace checks the free disk space for slides.
-func slideSpace(n *notes, dir string) {
-	switch free, err := fsx.Free(dir); {
+func (e *examination) slideSpace(n *notes, dir string) {
+	switch free, err := e.Free(dir); {
 	case err != nil:
 		n.unknown("", "cannot determine the free space of %s: %v", dir, err)
 	case free < full:
