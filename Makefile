@@ -27,8 +27,10 @@ MAKEFLAGS += --no-print-directory
 
 # A clone that belongs to another user cannot be stamped by go. What is built to be
 # tested is built as what is shipped, so that it is compiled once; only the race
-# detector needs cgo.
-GOFLAGS += -buildvcs=false -trimpath
+# detector needs cgo. Both builds resolve names and users in Go, so that they share all
+# packages that use none of the C libraries.
+TAGS := netgo,osusergo
+GOFLAGS += -buildvcs=false -trimpath -tags=$(TAGS)
 export GOFLAGS
 export CGO_ENABLED := 0
 
@@ -79,23 +81,25 @@ RACE = $(if $(shell command -v gcc),-race $(foreach p,sqlite/lib libc memory,-gc
 
 # What is raced needs cgo anyway, and so is built with the codecs in C; what is not raced is
 # built in pure Go. Packages with code of both kinds are tested in both builds.
-NATIVETAG = $(addprefix -tags=,$(shell NATIVE=$(NATIVE) scripts/build --native))
+NATIVETAG = $(patsubst %,-tags=%$(COMMA)$(TAGS),$(shell NATIVE=$(NATIVE) scripts/build --native))
+COMMA := ,
 NATIVEONLY := ./internal/codec ./internal/resample ./internal/jpeg2000
 CODECS := ./internal/codec ./internal/planes ./internal/resample ./internal/render ./internal/convert ./internal/cutout
 
-# One suite after the other: each keeps all processors busy.
+# One suite after the other: each keeps all processors busy. What tests need is downloaded and
+# unpacked while vet compiles.
 .PHONY: test
 test:
 	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
-	$(MAKE) setup-test; $(MAKE) build; \
-	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-codecs test-web || status=$$?; \
+	$(MAKE) --keep-going -j2 setup-test vet || status=$$?; $(MAKE) build; \
+	go run ./scripts/testdb $(MAKE) --keep-going vet-native test-go test-codecs test-web || status=$$?; \
 	echo "== seconds of each package, suite and step, slowest first"; \
 	sort -rn "$$times"; \
 	exit $$status
 
 .PHONY: test-long
 test-long: export PTIFFSTORE_LONG = 1
-test-long: setup-test vet
+test-long: setup-test vet vet-native
 	@$(call GOTEST,$(RACE) -timeout 6h ./...,CGO_ENABLED=$(if $(RACE),1))
 	@$(TESTRELEASE)
 
@@ -104,13 +108,16 @@ setup-test:
 	@scripts/need
 	@scripts/timed 'installing what tests need' scripts/setup test || echo "continuing: tests that need these are skipped and say so"
 
-# With -trimpath, vet would look for the C files of a cached package where it was built first.
 .PHONY: vet
 vet: web
 	@echo "== vet"
 	@scripts/timed vet go vet ./...
-	@[[ -z "$(NATIVETAG)" ]] || GOFLAGS=-buildvcs=false CGO_ENABLED=1 go vet $(NATIVETAG) $(wildcard $(NATIVEONLY))
 	@go vet -C scripts/release ./...
+
+# With -trimpath, vet would look for the C files of a cached package where it was built first.
+.PHONY: vet-native
+vet-native:
+	@[[ -z "$(NATIVETAG)" ]] || GOFLAGS=-buildvcs=false CGO_ENABLED=1 go vet $(NATIVETAG) $(wildcard $(NATIVEONLY))
 
 # Packages that only compute take ten times as long under the race detector; test-long
 # runs them under it. Others have no goroutines at all, and so no races.
@@ -127,7 +134,7 @@ UNCHECKED := $(if $(RACE),$(foreach p,image image/color image/draw image/jpeg im
 	$(addprefix github.com/slideatlas/ptiffstore/,internal/synth internal/jpeg internal/planes internal/resample internal/icc internal/region test/picture),-gcflags=$(p)=-race=false))
 
 # Many tests wait for servers, processes and databases: others use the processors meanwhile.
-WAITING := -p 3 -parallel 4
+WAITING := -p 3 -parallel 6
 
 # Tests of the command line run under the race detector only if they run a server in their
 # process (PTIFFSTORE_PART, see cmd/ptiffstore/part_test.go). The others run a command, whose
@@ -141,7 +148,7 @@ test-go: web
 
 # The longest come first.
 test-unraced:
-	@$(call GOTEST,-timeout 40m $(if $(RACE),./cmd/ptiffstore) $(addprefix ./,$(wildcard $(UNRACED) $(ALONE))) .,$(if $(RACE),PTIFFSTORE_PART=others))
+	@$(call GOTEST,-parallel 6 -timeout 40m $(if $(RACE),./cmd/ptiffstore) $(addprefix ./,$(wildcard $(UNRACED) $(ALONE))) .,$(if $(RACE),PTIFFSTORE_PART=others))
 
 test-raced:
 	@$(call GOTEST,$(RACE) $(if $(RACE),$(NATIVETAG)) $(UNCHECKED) $(WAITING) -timeout 40m $$(go list ./... | grep -vxE "$$(go list -m)(/($(subst $() ,|,$(UNRACED) $(ALONE))))?"),$(if $(RACE),CGO_ENABLED=1 PTIFFSTORE_PART=servers),$(if $(RACE),-race))
