@@ -19,6 +19,7 @@ func TestPythonClient(t *testing.T) {
 	o.says("", "store", "add", folder, "--label", "Scanner 1")
 	o.says("", "store", "add", slidesIn(t, map[string]*slideFile{"profile.tiff": profiled}), "--label", "Other")
 	o.says("", "store", "add", lost, "--label", "Lost")
+	o.says("", "store", "add", t.TempDir(), "--managed", "--label", "Archive")
 	s := start(t, "serve", "--data", o.data, "--auth", "local", "--no-admin-link")
 	s.until("all slides", func() bool {
 		return strings.Count(s.get("/api/v1/images", "Authorization", "Bearer "+token).body, `"state":"available"`) == 5

@@ -1,8 +1,8 @@
 // Command release builds the files of a release into a folder: for each system an archive
 // with the static program, its manual pages and notices; Debian and RPM packages; images of
-// containers, which docker load reads; a software bill of materials (CycloneDX); the wheel
-// of the Python client; and the digests of all files. The same commit gives the same bytes. The pages must have been built
-// into internal/webui/dist.
+// containers, which docker load reads; a software bill of materials (CycloneDX); the wheel and
+// source archive of the Python client; and the digests of all files. The same commit gives the
+// same bytes. The pages must have been built into internal/webui/dist.
 //
 //	go run -C scripts/release . -version v1.2.3 -time 1700000000 -out dist
 //
@@ -86,12 +86,14 @@ func (r *release) run() error {
 			return fmt.Errorf("%s: %w", target, err)
 		}
 	}
-	name, content, err := wheel("clients/python", "LICENSE", r.version, r.at)
-	if err != nil {
-		return fmt.Errorf("clients/python: %w", err)
-	}
-	if err := r.write(name, content); err != nil {
-		return err
+	for _, pack := range []func(folder, license, version string, at time.Time) (string, []byte, error){wheel, sourceArchive} {
+		name, content, err := pack("clients/python", "LICENSE", r.version, r.at)
+		if err != nil {
+			return fmt.Errorf("clients/python: %w", err)
+		}
+		if err := r.write(name, content); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), r.sums.Bytes(), 0o644)
 }

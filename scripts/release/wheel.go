@@ -1,14 +1,19 @@
 package main
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -52,6 +57,50 @@ func wheel(folder, license, version string, at time.Time) (name string, content 
 	files[info+"WHEEL"] = []byte("Wheel-Version: 1.0\nGenerator: ptiffstore\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
 	content, err = archive(files, info+"RECORD", at)
 	return p.Project.Name + "-" + version + "-py3-none-any.whl", content, err
+}
+
+// sourceArchive returns the source archive of the Python client and its file name: what pip needs to
+// build the wheel.
+func sourceArchive(folder, license, version string, at time.Time) (name string, content []byte, err error) {
+	var p project
+	if _, err := toml.DecodeFile(filepath.Join(folder, "pyproject.toml"), &p); err != nil {
+		return "", nil, err
+	}
+	version = pythonVersion(version)
+	files, err := pythonFiles(folder, p.Tool.Setuptools.Packages)
+	if err != nil {
+		return "", nil, err
+	}
+	for to, from := range map[string]string{"pyproject.toml": filepath.Join(folder, "pyproject.toml"), p.Project.Readme: filepath.Join(folder, p.Project.Readme), "LICENSE": license} {
+		if files[to], err = os.ReadFile(from); err != nil {
+			return "", nil, err
+		}
+	}
+	files["pyproject.toml"] = bytes.Replace(files["pyproject.toml"], []byte("version = \"0\""), fmt.Appendf(nil, "version = %q", version), 1)
+	files["PKG-INFO"] = fmt.Appendf(nil, "Metadata-Version: 2.4\nName: %s\nVersion: %s\nSummary: %s\nLicense-Expression: %s\nRequires-Python: %s\n",
+		p.Project.Name, version, p.Project.Description, p.Project.License, p.Project.RequiresPython)
+	base := p.Project.Name + "-" + version
+	content, err = tarball(base+"/", files, at)
+	return base + ".tar.gz", content, err
+}
+
+// tarball returns a compressed tar archive of the files, in a folder.
+func tarball(folder string, files map[string][]byte, at time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
+	t := tar.NewWriter(z)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := t.WriteHeader(&tar.Header{Name: folder + name, Mode: 0o644, Size: int64(len(files[name])), ModTime: at, Format: tar.FormatPAX}); err != nil {
+			return nil, err
+		}
+		if _, err := t.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(t.Close(), z.Close()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // pythonFiles returns the files of the packages by their path in the wheel.

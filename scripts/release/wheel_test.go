@@ -67,3 +67,43 @@ assert sys.argv[1] in slideatlas.tasks.__file__
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestSourceArchive builds the source archive twice, and compares its packages with those of the wheel.
+func TestSourceArchive(t *testing.T) {
+	at := time.Unix(1700000000, 0).UTC()
+	name, content, err := sourceArchive("../../clients/python", "../../LICENSE", "v1.2.3", at)
+	if err != nil || name != "ptiffstore-1.2.3.tar.gz" {
+		t.Fatalf("name %q, %v", name, err)
+	}
+	if _, again, err := sourceArchive("../../clients/python", "../../LICENSE", "v1.2.3", at); err != nil || !bytes.Equal(content, again) {
+		t.Errorf("the second archive differs (%v)", err)
+	}
+	_, wheel, err := wheel("../../clients/python", "../../LICENSE", "v1.2.3", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed (Debian: python3)")
+	}
+	dir := t.TempDir()
+	for name, b := range map[string][]byte{"a.tar.gz": content, "a.whl": wheel} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `
+import sys, tarfile, zipfile
+t, z = tarfile.open(sys.argv[1] + "/a.tar.gz"), zipfile.ZipFile(sys.argv[1] + "/a.whl")
+read = lambda name: t.extractfile("ptiffstore-1.2.3/" + name).read()
+assert b'version = "1.2.3"' in read("pyproject.toml")
+assert b"\nName: ptiffstore\nVersion: 1.2.3\n" in read("PKG-INFO")
+modules = [name for name in z.namelist() if name.endswith(".py")]
+assert len(modules) > 5
+for name in modules:
+    assert read(name) == z.read(name), name
+`
+	if out, err := exec.Command(python, "-B", "-I", "-c", script, dir).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,11 +1,18 @@
 """Servers whose responses a test writes."""
 
 import http.server
+import importlib.util
 import threading
+import unittest
 
 
-def respond(handler, status, body):
+def needs(name):
+    return unittest.skipUnless(importlib.util.find_spec(name), "needs %s (Debian: python3-%s)" % (name, name.lower()))
+
+
+def respond(handler, status, body, kind="application/json"):
     handler.send_response(status)
+    handler.send_header("Content-Type", kind)
     handler.send_header("Retry-After", "0")
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
@@ -17,8 +24,12 @@ class serving:
 
     def __init__(self, answer):
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self):
                 answer(self)
+
+            do_HEAD = do_POST = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, *args):
                 pass

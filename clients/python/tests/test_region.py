@@ -1,15 +1,10 @@
 """Tests of regions against a server, which TestPythonClient starts."""
 
-import importlib.util
 import os
 import unittest
 
 from ptiffstore import Region, RequestError, Server, UnavailableError
-from tests.serving import respond, serving
-
-
-def needs(name):
-    return unittest.skipUnless(importlib.util.find_spec(name), "needs %s (Debian: python3-%s)" % (name, name.lower()))
+from tests.serving import needs, respond, serving
 
 
 class ReadRegionTest(unittest.TestCase):
@@ -121,6 +116,7 @@ class RegionTest(unittest.TestCase):
             handler.send_header("Content-Length", "12")
             handler.end_headers()
             handler.wfile.write(bytes(7))
+            handler.close_connection = True
 
         with serving(end_early) as url:
             with self.assertRaisesRegex(UnavailableError, "5 bytes are missing"):

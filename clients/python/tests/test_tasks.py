@@ -142,6 +142,7 @@ class ServerTest(unittest.TestCase):
             seen.append((handler.path, handler.headers.get("Authorization")))
             handler.send_response(307)
             handler.send_header("Location", "/elsewhere")
+            handler.send_header("Content-Length", "0")
             handler.end_headers()
 
         with serving(answer) as url:
