@@ -80,12 +80,12 @@ func sourceArchive(folder, license, version string, at time.Time) (name string, 
 	files["PKG-INFO"] = fmt.Appendf(nil, "Metadata-Version: 2.4\nName: %s\nVersion: %s\nSummary: %s\nLicense-Expression: %s\nRequires-Python: %s\n",
 		p.Project.Name, version, p.Project.Description, p.Project.License, p.Project.RequiresPython)
 	base := p.Project.Name + "-" + version
-	content, err = tarball(base+"/", files, at)
+	content, err = compressed(base+"/", files, at)
 	return base + ".tar.gz", content, err
 }
 
-// tarball returns a compressed tar archive of the files, in a folder.
-func tarball(folder string, files map[string][]byte, at time.Time) ([]byte, error) {
+// compressed returns a compressed tar archive of the files, in a folder.
+func compressed(folder string, files map[string][]byte, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
 	t := tar.NewWriter(z)
