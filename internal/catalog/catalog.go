@@ -49,6 +49,7 @@ var (
 type Catalog struct {
 	Stores       *Stores
 	Images       *Images
+	Cases        *Cases
 	Verification *Verification
 	Changes      *Changes
 	Leases       *Leases
@@ -62,7 +63,7 @@ type Catalog struct {
 // of returns the catalog that reads and writes through h.
 func of(h *handle) *Catalog {
 	return &Catalog{
-		Stores: &Stores{h}, Images: &Images{h}, Verification: &Verification{h}, Changes: &Changes{h}, Leases: &Leases{h}, Workers: &Workers{h},
+		Stores: &Stores{h}, Images: &Images{h}, Cases: &Cases{h}, Verification: &Verification{h}, Changes: &Changes{h}, Leases: &Leases{h}, Workers: &Workers{h},
 		Structures: &Structures{handle: h}, Uploads: &Uploads{h},
 		handle: h,
 	}
@@ -184,6 +185,9 @@ type tx struct {
 	change  int64          // number of the last change
 	arrival int64          // number of the last image
 	counts  map[slot]count // differences to add to the counts
+
+	cases    map[caseKey]bool       // of which an image has changed
+	patterns map[int64]*CasePattern // of stores by their numbers, as far as they were needed
 }
 
 // A count is a number of images, and of the bytes of their files.
@@ -217,7 +221,7 @@ func (h *handle) attempt(ctx context.Context, f func(*tx) error) error {
 		return wrap(err, "begin")
 	}
 	defer stx.Rollback() //nolint:errcheck // after a commit this has no effect
-	t := &tx{Tx: stx, h: h, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
+	t := &tx{Tx: stx, h: h, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}, cases: map[caseKey]bool{}, patterns: map[int64]*CasePattern{}}
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
 		return wrap(err, "counters")
@@ -229,6 +233,9 @@ func (h *handle) attempt(ctx context.Context, f func(*tx) error) error {
 		return err
 	}
 	if err := t.writeCounts(ctx); err != nil {
+		return err
+	}
+	if err := t.writeCases(ctx); err != nil {
 		return err
 	}
 	if _, err := t.ExecContext(ctx, h.closing, t.change, t.arrival); err != nil {

@@ -88,5 +88,5 @@ func (ims *Images) openCursor(q Query) (*position, error) {
 
 // context returns the data that a cursor is bound to: the entire query except the limit.
 func (q Query) context() []byte {
-	return fmt.Appendf(nil, "%q %q %q %q %q %q %t %t", q.Store, q.Q, clean(q.ExternalID), clean(q.Barcode), q.State, q.Sort, q.Hidden, q.Labels)
+	return fmt.Appendf(nil, "%q %q %q %q %q %q %q %t %t", q.Store, q.Q, clean(q.ExternalID), clean(q.Barcode), clean(q.Accession), q.State, q.Sort, q.Hidden, q.Labels)
 }

@@ -92,6 +92,8 @@ type Description struct {
 	Label          *string           `json:",omitempty"` // set by users
 	Digest         *string           `json:"-"`          // SHA-256 of the file, hexadecimal
 	ExternalID     *string           `json:",omitempty"`
+	Names          CaseNames         `json:",omitzero"`  // of its case
+	Corrected      CaseCorrections   `json:",omitzero"`  // names of its case that users have set
 	FormerStores   []string          `json:",omitempty"` // ids and external ids of the stores that it was in before it was packed
 	Associated     []string          `json:",omitempty"`
 	Properties     map[string]string `json:",omitempty"`
@@ -307,7 +309,7 @@ func (im *Image) wantedShelf() int {
 }
 
 // words returns the text that a search covers: file name, label, barcode, external id, aliases
-// and, in an in-place store, the folder, each preceded by two line breaks, so that the beginning of each can be searched like any other
+// and, in an in-place store, the folder, and the accession number, each preceded by two line breaks, so that the beginning of each can be searched like any other
 // part.
 func (im *Image) words() string {
 	var b strings.Builder
@@ -327,6 +329,9 @@ func (im *Image) words() string {
 		add(a)
 	}
 	add(im.Folder())
+	if words := b.String(); !strings.Contains(words, fold(im.Names.Accession)) { // it usually is in one of the others
+		add(im.Names.Accession)
+	}
 	return b.String()
 }
 

@@ -28,7 +28,7 @@ func TestMigrate(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, q := range []string{
-				`DROP TABLE uploads`, `DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `DROP INDEX images_barcode`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`, `ALTER TABLE images DROP COLUMN barcode`,
+				`DROP TABLE uploads`, `DROP TABLE structures`, `DROP TABLE structure_levels`, `DROP TABLE dicom`, `DROP TABLE packed`, `DROP INDEX images_external_id`, `DROP INDEX images_barcode`, `DROP TABLE cases`, `DROP INDEX images_accession`, `ALTER TABLE images DROP COLUMN accession`, `ALTER TABLE images DROP COLUMN part`, `ALTER TABLE images DROP COLUMN block`, `ALTER TABLE images DROP COLUMN stain`, `UPDATE images SET words = ''`, `ALTER TABLE images DROP COLUMN external_id`, `ALTER TABLE images DROP COLUMN barcode`,
 				`ALTER TABLE counts DROP COLUMN bytes`, `DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
 				`DELETE FROM goose_db_version WHERE version_id > 1`,
 			} {

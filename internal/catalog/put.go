@@ -14,7 +14,7 @@ import (
 // order of arrival. Given its id, an image may get another path.
 //
 // Values that an inspection of the file cannot determine are kept unless given: aliases,
-// label, external id and former stores; and while the revision is the same, the digest, the time of
+// label, external id, corrected names of its case and former stores; and while the revision is the same, the digest, the time of
 // verification, and a barcode read from the label. An image stays deleted. It stays damaged
 // as long as the file has the same size and mtime: its state is then [Broken], whatever is
 // given, unless it is [Missing] or [Quarantined]. To remove a value use
@@ -173,6 +173,7 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 	for i, r := range list {
 		numbers[i] = r.n
 		t.tally(r.store, r.shelf, r.Identity.Size, -1)
+		t.touchCase(r)
 		gone = append(gone, []any{r.n, r.ID, t.next()})
 	}
 	for _, of := range [][2]string{{"packed", "image"}, {"dicom", "image"}, {"descriptions", "n"}, {"images", "n"}} {
@@ -284,6 +285,12 @@ func (im *Image) keep(old *Image) {
 	if im.FormerStores == nil {
 		im.FormerStores = old.FormerStores
 	}
+	if im.Corrected == (CaseCorrections{}) {
+		im.Corrected = old.Corrected
+	}
+	if im.Names == (CaseNames{}) {
+		im.Names = old.Names
+	}
 	im.keepDamage(old)
 	if im.Revision != old.Revision {
 		return
@@ -386,7 +393,7 @@ func havePath(store int64, images []*Image, stores map[string]int64) (q statemen
 
 var (
 	imagesTable = table{"images", []string{
-		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest", "external_id", "barcode",
+		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest", "external_id", "barcode", "accession", "part", "block", "stain",
 		"first_seen", "last_change", "verified_at", "missing_since", "hidden_at", "deleted_at", "created_at", "updated_at",
 	}}
 	descriptionsTable = table{"descriptions", []string{"n", "fields"}}
@@ -407,6 +414,9 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 			if err := t.leave(ctx, p); err != nil {
 				return err
 			}
+		}
+		if err := t.nameCase(ctx, p); err != nil {
+			return err
 		}
 		p.shelf, p.UpdatedAt, p.Seq = shelf, t.now, t.next()
 		t.tally(p.store, shelf, p.Identity.Size, 1)
@@ -458,10 +468,18 @@ func (r *record) row() []any {
 	}
 	return []any{
 		r.n, r.ID, r.store, []byte(r.Path), r.shelf, clean(r.FileName), key(r.FileName), r.words(), id.Size, string(r.State), clean(r.Reason), clean(r.Revision),
-		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, optional(r.Digest), optional(r.ExternalID), r.exactBarcode(), //nolint:gosec // all 64 bits are kept
+		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, optional(r.Digest), optional(r.ExternalID), r.exactBarcode(), named(r.Names.Accession), named(r.Names.Part), named(r.Names.Block), named(r.Names.Stain), //nolint:gosec // all 64 bits are kept
 		r.FirstSeen.UnixMicro(), r.LastChange.UnixMicro(), micros(r.VerifiedAt), micros(r.MissingSince), micros(r.HiddenAt), micros(r.DeletedAt),
 		r.CreatedAt.UnixMicro(), r.UpdatedAt.UnixMicro(),
 	}
+}
+
+// named returns NULL for no name.
+func named(s string) any {
+	if s == "" {
+		return nil
+	}
+	return clean(s)
 }
 
 // exactBarcode returns the barcode by which the image is found exactly: NULL for a longer one than

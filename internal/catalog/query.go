@@ -35,13 +35,15 @@ type Query struct {
 	// Barcode, if not empty, is exactly the text of the barcode that the images have. Images
 	// with a barcode of more than 500 bytes are not found by it.
 	Barcode string
-	State   State
-	Sort    Sort
-	Cursor  string
-	Limit   int  // 50 if 0, 1000 at most
-	Hidden  bool // only deleted or hidden images; State is then ignored
-	// Labels reports that the caller may see file names, labels, barcodes and external ids.
-	// Without it Q is ignored, ExternalID and Barcode find nothing, and the order by name is replaced by
+	// Accession, if not empty, is exactly the accession number of the case of the images.
+	Accession string
+	State     State
+	Sort      Sort
+	Cursor    string
+	Limit     int  // 50 if 0, 1000 at most
+	Hidden    bool // only deleted or hidden images; State is then ignored
+	// Labels reports that the caller may see file names, labels, barcodes, accession numbers and external ids.
+	// Without it Q is ignored, ExternalID, Barcode and Accession find nothing, and the order by name is replaced by
 	// the order of arrival.
 	Labels bool
 }

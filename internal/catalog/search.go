@@ -46,7 +46,7 @@ func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
 	if !q.Labels {
 		s.Q = ""
 	}
-	s.ExternalID, s.Barcode = clean(q.ExternalID), clean(q.Barcode)
+	s.ExternalID, s.Barcode, s.Accession = clean(q.ExternalID), clean(q.Barcode), clean(q.Accession)
 	s.needles = needles(s.Q)
 	switch {
 	case q.Hidden:
@@ -233,7 +233,7 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 
 // pageOf returns the positions on the page in any order except that of states.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
-	if s.ExternalID != "" || s.Barcode != "" {
+	if s.ExternalID != "" || s.Barcode != "" || s.Accession != "" {
 		if !s.Labels {
 			return nil, nil
 		}
@@ -288,9 +288,9 @@ func (s *search) whole(q *statement) {
 	q.add(` ORDER BY %s LIMIT %d`, order, s.limit)
 }
 
-// exactly returns the statement that reads the images of the query with its external id and
-// barcode in order. The other columns are expressions, so that the database uses the index of
-// external ids or of barcodes.
+// exactly returns the statement that reads the images of the query with its external id,
+// barcode and accession number in order. The other columns are expressions, so that the database
+// uses the index of one of these.
 func (s *search) exactly() (q statement) {
 	q.add(`SELECT n, %s AS k FROM images WHERE shelf + 0 IN (%s)`, s.column(), numbers(s.shelves))
 	if s.ExternalID != "" {
@@ -300,6 +300,10 @@ func (s *search) exactly() (q statement) {
 	if s.Barcode != "" {
 		q.add(` AND barcode = `)
 		q.arg(s.Barcode)
+	}
+	if s.Accession != "" {
+		q.add(` AND accession = `)
+		q.arg(s.Accession)
 	}
 	if s.stores != nil {
 		// No store and no image has the number 0, and PostgreSQL allows no empty list.

@@ -88,6 +88,10 @@ type Store struct {
 	MoveAfter  time.Duration `json:",omitempty"` // age from which they are, since they were added
 	NoConvert  bool          // do not convert images to pyramids, in a managed store
 
+	CasePattern  string     `json:",omitempty"` // finds the case of an image: see [CasePattern]; "" for none
+	CaseSource   CaseSource `json:",omitempty"` // text in which it does; "" for all
+	CasesNamedBy string     `json:",omitempty"` // pattern by which [Images.NameCases] has named all images
+
 	Background string // "#rrggbb"
 	Origin     string // of tile names: "top-left" or "bottom-left"
 	Public     bool   // everyone may view its tiles
@@ -356,7 +360,7 @@ func (t *tx) removeSome(ctx context.Context, store int64) error {
 	if len(list) > 0 {
 		return t.remove(ctx, list)
 	}
-	for _, q := range []string{`DELETE FROM packed WHERE store = $1`, `DELETE FROM counts WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
+	for _, q := range []string{`DELETE FROM packed WHERE store = $1`, `DELETE FROM counts WHERE store = $1`, `DELETE FROM cases WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
 		if _, err := t.ExecContext(ctx, q, store); err != nil {
 			return wrap(err, "stores")
 		}
