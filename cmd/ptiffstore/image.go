@@ -16,7 +16,7 @@ import (
 
 type imageCmd struct {
 	Map  imageMapCmd  `cmd:"" help:"Set the external ids of many images from a table."`
-	Set  imageSetCmd  `cmd:"" help:"Set the label of an image, or its id in another application."`
+	Set  imageSetCmd  `cmd:"" help:"Set the label of an image, its id in another application, or the names of its case."`
 	Show imageShowCmd `cmd:"" help:"Show an image as JSON."`
 }
 
@@ -52,6 +52,10 @@ type imageSetCmd struct {
 	Image      string  `arg:"" help:"Id of the image."`
 	ExternalID *string `name:"external-id" placeholder:"ID" help:"Id in another application; empty for none."`
 	Label      *string `help:"Display name; empty for none."`
+	Accession  *string `placeholder:"NUMBER" help:"Accession number of its case; empty for what the case pattern of the store finds."`
+	Part       *string `placeholder:"NAME" help:"Part (specimen) in its case; empty likewise."`
+	Block      *string `placeholder:"NAME" help:"Block in its case; empty likewise."`
+	Stain      *string `placeholder:"NAME" help:"Stain; empty likewise."`
 }
 
 func (*imageSetCmd) Help() string {
@@ -61,7 +65,7 @@ func (*imageSetCmd) Help() string {
 // Run changes the image.
 func (c *imageSetCmd) Run(ctx context.Context) error {
 	fields := map[string]*string{}
-	for name, v := range map[string]*string{"external_id": c.ExternalID, "label": c.Label} {
+	for name, v := range map[string]*string{"external_id": c.ExternalID, "label": c.Label, "accession": c.Accession, "part": c.Part, "block": c.Block, "stain": c.Stain} {
 		if v == nil {
 			continue
 		}
@@ -70,7 +74,7 @@ func (c *imageSetCmd) Run(ctx context.Context) error {
 		}
 	}
 	if len(fields) == 0 {
-		return &exitError{exitUsage, errors.New("nothing to change: use --external-id or --label")}
+		return &exitError{exitUsage, errors.New("nothing to change: use a flag, such as --label or --accession")}
 	}
 	cat, err := c.open(ctx)
 	if err != nil {

@@ -86,7 +86,7 @@ func (c *storeMoveCmd) target(ctx context.Context, cat *catalog.Catalog, from *c
 		}
 	}
 	s := catalog.Store{
-		Mode: catalog.Managed, Kind: catalog.S3, Root: root, Label: from.Label + " (bucket)", Copyright: from.Copyright, Background: from.Background, Origin: from.Origin,
+		Mode: catalog.Managed, Kind: catalog.S3, Root: root, Label: from.Label + " (bucket)", Copyright: from.Copyright, CasePattern: from.CasePattern, CaseSource: from.CaseSource, Background: from.Background, Origin: from.Origin,
 		Public: from.Public, HideLabels: from.HideLabels, KeepTrash: from.KeepTrash,
 	}
 	if c.DryRun {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,31 +35,33 @@ type storeCmd struct {
 // storeSettings are the settings of a store that can be set, named as in the API; nil is
 // not given. They are not read from the environment, whose variables are for processes.
 type storeSettings struct {
-	Label      *string  `json:"label,omitempty" help:"Display name."`
-	Copyright  *string  `json:"copyright,omitempty" help:"Copyright notice; empty for none."`
-	Host       *string  `json:"host,omitempty" help:"Host whose worker scans the store; empty for any host."`
-	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server on the host that has the files."`
-	Schedule   *string  `json:"schedule,omitempty" help:"When the store is scanned: an interval such as 15m, or a cron expression; empty for never."`
-	TimeZone   *string  `json:"time_zone,omitempty" name:"time-zone" help:"Time zone of the schedules, such as Europe/Berlin."`
-	Queue      *string  `json:"queue,omitempty" help:"Queue of the store's tasks."`
-	Include    []string `json:"include,omitempty" help:"Pattern of file names that are slides, such as *.tiff; can be repeated; empty for the usual names of pyramidal TIFFs."`
-	Exclude    []string `json:"exclude,omitempty" help:"Pattern of files and folders to skip; can be repeated."`
-	Settle     *string  `json:"settle,omitempty" placeholder:"TIME" help:"An incomplete file that has not changed for this time is reported as broken."`
-	MaxMissing *float64 `json:"max_missing,omitempty" name:"max-missing" help:"Ask for confirmation if more than this share of the slides disappears at once: above 0, at most 1."`
-	HideAfter  *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Hide missing slides after this time, such as 30d."`
-	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Remove missing slides from the catalog after this time."`
-	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Keep deleted files of a managed store for this time."`
-	MoveTo     *string  `json:"move_to,omitempty" name:"move-to" placeholder:"s3://BUCKET/PREFIX" help:"Once a day, move slides of the folder to this managed store in a bucket; empty for none."`
-	MoveAfter  *string  `json:"move_after,omitempty" name:"move-after" placeholder:"TIME" help:"Move slides that were added longer ago than this, such as 90d."`
-	Verify     *string  `json:"verify,omitempty" help:"When the files are read again to find damage: an interval or a cron expression."`
-	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of the verification, in bytes per second."`
-	Quota      *string  `json:"-" placeholder:"SIZE" help:"Maximum size of the files, uploads in progress included, such as 500GB or 2TiB; empty for no limit."`
-	Convert    *bool    `json:"convert,omitempty" negatable:"" help:"Convert images that are not pyramids. On by default for managed stores."`
-	Background *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
-	Origin     *string  `json:"origin,omitempty" help:"Origin of tile coordinates: top-left or bottom-left."`
-	Public     *bool    `json:"public,omitempty" negatable:"" help:"Let everyone see the tiles."`
-	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Show labels and file names to admins only."`
-	Password   *string  `json:"-" name:"password-file" placeholder:"FILE" help:"File with the password of the user of a MongoDB database, on one line; empty for none."`
+	Label       *string  `json:"label,omitempty" help:"Display name."`
+	Copyright   *string  `json:"copyright,omitempty" help:"Copyright notice; empty for none."`
+	Host        *string  `json:"host,omitempty" help:"Host whose worker scans the store; empty for any host."`
+	Endpoint    *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server on the host that has the files."`
+	Schedule    *string  `json:"schedule,omitempty" help:"When the store is scanned: an interval such as 15m, or a cron expression; empty for never."`
+	TimeZone    *string  `json:"time_zone,omitempty" name:"time-zone" help:"Time zone of the schedules, such as Europe/Berlin."`
+	Queue       *string  `json:"queue,omitempty" help:"Queue of the store's tasks."`
+	Include     []string `json:"include,omitempty" help:"Pattern of file names that are slides, such as *.tiff; can be repeated; empty for the usual names of pyramidal TIFFs."`
+	Exclude     []string `json:"exclude,omitempty" help:"Pattern of files and folders to skip; can be repeated."`
+	Settle      *string  `json:"settle,omitempty" placeholder:"TIME" help:"An incomplete file that has not changed for this time is reported as broken."`
+	MaxMissing  *float64 `json:"max_missing,omitempty" name:"max-missing" help:"Ask for confirmation if more than this share of the slides disappears at once: above 0, at most 1."`
+	HideAfter   *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Hide missing slides after this time, such as 30d."`
+	DropAfter   *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Remove missing slides from the catalog after this time."`
+	KeepTrash   *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Keep deleted files of a managed store for this time."`
+	MoveTo      *string  `json:"move_to,omitempty" name:"move-to" placeholder:"s3://BUCKET/PREFIX" help:"Once a day, move slides of the folder to this managed store in a bucket; empty for none."`
+	MoveAfter   *string  `json:"move_after,omitempty" name:"move-after" placeholder:"TIME" help:"Move slides that were added longer ago than this, such as 90d."`
+	Verify      *string  `json:"verify,omitempty" help:"When the files are read again to find damage: an interval or a cron expression."`
+	VerifyRate  *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of the verification, in bytes per second."`
+	Quota       *string  `json:"-" placeholder:"SIZE" help:"Maximum size of the files, uploads in progress included, such as 500GB or 2TiB; empty for no limit."`
+	Convert     *bool    `json:"convert,omitempty" negatable:"" help:"Convert images that are not pyramids. On by default for managed stores."`
+	CasePattern *string  `json:"case_pattern,omitempty" name:"case-pattern" placeholder:"REGEXP" help:"Regular expression that finds the case of a slide, with groups named accession, part, block and stain; empty for none."`
+	CaseSource  *string  `json:"case_source,omitempty" name:"case-source" help:"Text in which the case pattern matches: barcode, filename or folder; empty for the first in which it does."`
+	Background  *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
+	Origin      *string  `json:"origin,omitempty" help:"Origin of tile coordinates: top-left or bottom-left."`
+	Public      *bool    `json:"public,omitempty" negatable:"" help:"Let everyone see the tiles."`
+	HideLabels  *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Show labels and file names to admins only."`
+	Password    *string  `json:"-" name:"password-file" placeholder:"FILE" help:"File with the password of the user of a MongoDB database, on one line; empty for none."`
 }
 
 // fields returns the settings that were given.
@@ -330,15 +333,16 @@ type storeSetCmd struct {
 	databaseFlags
 	Store   string `arg:"" help:"Id, label, folder or URL of the store."`
 	Release bool   `help:"Release a store from a configuration file that is no longer used. A file still in use provisions the store again."`
+	Try     bool   `help:"Only show what --case-pattern finds in the ten newest slides of the store."`
 	storeSettings
 }
 
 func (*storeSetCmd) Help() string {
-	return "Settings that are not named stay as they are.\n\nExample:\n\n  ptiffstore store set 'Scanner 1' --schedule '0 3 * * *' --time-zone Europe/Berlin"
+	return "Settings that are not named stay as they are.\n\nExample:\n\n  ptiffstore store set 'Scanner 1' --schedule '0 3 * * *' --time-zone Europe/Berlin\n  ptiffstore store set 'Scanner 1' --case-pattern '(?P<accession>S\\d\\d-\\d+)[ _](?P<block>[A-Z]\\d+)[ _](?P<stain>\\w+)' --try"
 }
 
 // Run changes the store.
-func (c *storeSetCmd) Run(ctx context.Context) error {
+func (c *storeSetCmd) Run(ctx context.Context, std streams) error {
 	if names, err := c.names(); err == nil && len(names) == 0 && !c.Release {
 		return &exitError{exitUsage, errors.New("nothing to change: use a flag, such as --label or --schedule")}
 	}
@@ -350,6 +354,9 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 	s, err := findStore(ctx, cat, c.Store)
 	if err != nil {
 		return err
+	}
+	if c.Try {
+		return c.tryCasePattern(ctx, std, cat, s)
 	}
 	_, err = cat.Stores.Update(ctx, s.ID, func(s *catalog.Store) error {
 		if c.Release {
@@ -365,6 +372,40 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 		return c.apply(s)
 	})
 	return err
+}
+
+// tryCasePattern prints what the case pattern finds in the newest slides of a store.
+func (c *storeSetCmd) tryCasePattern(ctx context.Context, std streams, cat *catalog.Catalog, s *catalog.Store) error {
+	if err := c.apply(s); err != nil { // the store is a copy
+		return err
+	}
+	if s.CasePattern == "" {
+		return usage(errors.New("--try needs a pattern: use --case-pattern too"))
+	}
+	pattern, err := catalog.NewCasePattern(s.CasePattern, s.CaseSource)
+	if err != nil {
+		return err
+	}
+	page, err := cat.Images.List(ctx, catalog.Query{Store: s.ID, Limit: 10})
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "BARCODE\tFOLDER\tFILE\tFOUND IN\tACCESSION\tPART\tBLOCK\tSTAIN")
+	for i := range page.Items {
+		im := &page.Items[i]
+		barcode := ""
+		if im.Barcode != nil {
+			barcode = *im.Barcode
+		}
+		names, source := pattern.Find(im)
+		row := []string{barcode, im.Folder(), im.FileName, string(source), names.Accession, names.Part, names.Block, names.Stain}
+		for i := range row {
+			row[i] = cmp.Or(printable(row[i]), "-")
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
 }
 
 // provisionedWords returns the error of changing a provisioned store without its prefix.

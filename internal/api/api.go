@@ -97,7 +97,7 @@ func (a *API) Register(mux httperr.Mux) {
 	h := humago.New(g, config)
 	h.UseMiddleware(strictQuery(h))
 	for _, resource := range []interface{ register(huma.API) }{
-		storeAPI{a}, databaseAPI{a}, syncAPI{a}, imageAPI{a}, taskAPI{a}, workerAPI{a}, sessionAPI{a}, userAPI{a}, groupAPI{a}, tokenAPI{a}, grantAPI{a}, auditAPI{a},
+		storeAPI{a}, databaseAPI{a}, syncAPI{a}, imageAPI{a}, caseAPI{a}, taskAPI{a}, workerAPI{a}, sessionAPI{a}, userAPI{a}, groupAPI{a}, tokenAPI{a}, grantAPI{a}, auditAPI{a},
 	} {
 		resource.register(h)
 	}

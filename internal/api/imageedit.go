@@ -19,6 +19,28 @@ import (
 type imageFields struct {
 	ExternalID optional[string] `json:"external_id,omitempty" doc:"Id of the image in another application, at most 200 visible characters. Requests to a central server contain it. null removes it."`
 	Label      optional[string] `json:"label,omitempty" doc:"Label of the image, at most 200 characters. null removes it."`
+	Accession  optional[string] `json:"accession,omitempty" doc:"Accession number of its case, at most 200 characters. null is what the pattern of the store finds, also for the following."`
+	Part       optional[string] `json:"part,omitempty" doc:"Part (specimen) in its case, at most 200 characters."`
+	Block      optional[string] `json:"block,omitempty" doc:"Block in its case, at most 200 characters."`
+	Stain      optional[string] `json:"stain,omitempty" doc:"Stain, at most 200 characters."`
+}
+
+// given reports whether there is a field.
+func (f *imageFields) given() bool {
+	return f.ExternalID.Given || f.Label.Given || f.Accession.Given || f.Part.Given || f.Block.Given || f.Stain.Given
+}
+
+// caseFields are the names of a case that users can set. Without a pattern the name that was set
+// stays in the description, so it is removed as well.
+var caseFields = []struct {
+	name  string
+	to    func(*catalog.Image) **string
+	found func(*catalog.Image) *string
+}{
+	{"accession", func(im *catalog.Image) **string { return &im.Corrected.Accession }, func(im *catalog.Image) *string { return &im.Names.Accession }},
+	{"part", func(im *catalog.Image) **string { return &im.Corrected.Part }, func(im *catalog.Image) *string { return &im.Names.Part }},
+	{"block", func(im *catalog.Image) **string { return &im.Corrected.Block }, func(im *catalog.Image) *string { return &im.Names.Block }},
+	{"stain", func(im *catalog.Image) **string { return &im.Corrected.Stain }, func(im *catalog.Image) *string { return &im.Names.Stain }},
 }
 
 // textMost is the maximum length of a text field, in characters.
@@ -28,14 +50,23 @@ const textMost = 200
 func (f *imageFields) edit() (func(*catalog.Image) error, error) {
 	var set []func(*catalog.Image)
 	var errs []error
-	for _, one := range []struct {
+	type field struct {
 		name  string
 		given optional[string]
 		to    func(*catalog.Image) **string
-	}{
+	}
+	fields := []field{
 		{"external_id", f.ExternalID, func(im *catalog.Image) **string { return &im.ExternalID }},
 		{"label", f.Label, func(im *catalog.Image) **string { return &im.Label }},
-	} {
+	}
+	for i, given := range []optional[string]{f.Accession, f.Part, f.Block, f.Stain} {
+		of := caseFields[i]
+		fields = append(fields, field{of.name, given, of.to})
+		if given.Given && given.Null {
+			set = append(set, func(im *catalog.Image) { *of.found(im) = "" })
+		}
+	}
+	for _, one := range fields {
 		switch {
 		case !one.given.Given:
 			continue
@@ -113,7 +144,7 @@ func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, e
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if in.Body.ExternalID.Given || in.Body.Label.Given {
+	if in.Body.given() {
 		im, err := a.Catalog.Images.Update(ctx, was.ID, edit)
 		if err != nil {
 			return nil, a.failed(ctx, err)

@@ -25,7 +25,7 @@ var imageJSON, imageIndex = func() (names []string, index map[string]int) {
 }()
 
 // labelFields are the fields that are or may be patient data: see withoutLabels.
-var labelFields = []string{"barcode", "label", "file_name", "folder", "external_id", "reason", "aliases", "properties"}
+var labelFields = []string{"barcode", "label", "file_name", "folder", "external_id", "reason", "aliases", "properties", "accession", "part", "block", "corrected"}
 
 // newFields checks the names.
 func newFields(names []string) (fields, error) {

@@ -47,6 +47,11 @@ type image struct {
 	Folder         *string           `json:"folder" doc:"Folder of the file in an in-place store, relative to the root of the store; null in the root, in other stores, and without the right to see file names."`
 	Aliases        []string          `json:"aliases" doc:"Other names of the same file."`
 	ExternalID     *string           `json:"external_id" doc:"Id of the image in another application."`
+	Accession      *string           `json:"accession" example:"S26-00077" doc:"Accession number of its case."`
+	Part           *string           `json:"part" example:"A" doc:"Part (specimen) in its case."`
+	Block          *string           `json:"block" example:"1" doc:"Block in its case."`
+	Stain          *string           `json:"stain" example:"HE" doc:"Stain. Unlike the names before it, callers without the right to labels see it."`
+	Corrected      []string          `json:"corrected" doc:"Which of accession, part, block and stain users have set; the others are those that the pattern of the store finds."`
 	Size           int64             `json:"size" doc:"Size of the file in bytes."`
 	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it has been calculated."`
 	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
@@ -68,16 +73,17 @@ type imageOutput struct {
 }
 
 type imagesInput struct {
-	Store    string   `query:"store" doc:"Only images of this store."`
-	Q        string   `query:"q" maxLength:"200" doc:"Part of the file name, folder, label, barcode or external id: anywhere from 3 characters on, else at the beginning."`
-	External string   `query:"external_id" maxLength:"200" doc:"Only images with exactly this id in another application."`
-	Barcode  string   `query:"barcode" maxLength:"500" doc:"Only images with exactly this text of the barcode."`
-	State    string   `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
-	Deleted  bool     `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
-	Sort     string   `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
-	Cursor   string   `query:"cursor" doc:"next_cursor of the previous page."`
-	Limit    int      `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
-	Fields   []string `query:"fields" maxItems:"40" doc:"Only these fields of each image, separated by commas, such as id,state,label; all if absent. The others are then absent from the response, although the schema requires them."`
+	Store     string   `query:"store" doc:"Only images of this store."`
+	Q         string   `query:"q" maxLength:"200" doc:"Part of the file name, folder, label, barcode or external id: anywhere from 3 characters on, else at the beginning."`
+	External  string   `query:"external_id" maxLength:"200" doc:"Only images with exactly this id in another application."`
+	Barcode   string   `query:"barcode" maxLength:"500" doc:"Only images with exactly this text of the barcode."`
+	Accession string   `query:"accession" maxLength:"200" doc:"Only images whose case has exactly this accession number."`
+	State     string   `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
+	Deleted   bool     `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
+	Sort      string   `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
+	Cursor    string   `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit     int      `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
+	Fields    []string `query:"fields" maxItems:"40" doc:"Only these fields of each image, separated by commas, such as id,state,label; all if absent. The others are then absent from the response, although the schema requires them."`
 }
 
 type imagesOutput struct {
@@ -111,7 +117,7 @@ func (a imageAPI) register(h huma.API) {
 	}, problems{404: noSuchImage}, a.get)
 	register(h, huma.Operation{
 		OperationID: "edit-image", Method: http.MethodPatch, Path: imageRoute, Tags: []string{"images"},
-		Summary:     "Set the external id or the label of an image",
+		Summary:     "Set the external id, the label or the names of the case of an image",
 		Description: "A JSON merge patch (RFC 7396): absent fields stay unchanged, null removes a value.",
 	}, problems{403: "The caller may not change images of this store.", 404: noSuchImage}, a.edit)
 	register(h, huma.Operation{
@@ -154,7 +160,7 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 		return nil, a.failed(ctx, err)
 	}
 	page, err := vis.images(ctx, catalog.Query{
-		Hidden: in.Deleted, Store: in.Store, Q: in.Q, ExternalID: in.External, Barcode: in.Barcode, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
+		Hidden: in.Deleted, Store: in.Store, Q: in.Q, ExternalID: in.External, Barcode: in.Barcode, Accession: in.Accession, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -163,7 +169,7 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if fields.labels() || in.Q != "" || in.External != "" || in.Barcode != "" || in.Sort == string(catalog.SortName) { // which images match, and their order, tell names
+	if fields.labels() || in.Q != "" || in.External != "" || in.Barcode != "" || in.Accession != "" || in.Sort == string(catalog.SortName) { // which images match, and their order, tell names
 		if err := vis.recordLabels(ctx, in.Store, page.Items, labelled); err != nil {
 			return nil, a.failed(ctx, err)
 		}
@@ -279,7 +285,8 @@ func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.
 // withoutLabels removes everything that is or may be patient data.
 func (v *image) withoutLabels() {
 	v.Barcode, v.Label, v.FileName, v.Folder, v.ExternalID, v.Reason = nil, nil, nil, nil, nil, nil
-	v.Aliases = []string{}
+	v.Accession, v.Part, v.Block = nil, nil, nil
+	v.Aliases, v.Corrected = []string{}, []string{}
 	v.Associated = slices.DeleteFunc(v.Associated, func(kind string) bool { return kind != "thumbnail" })
 	kept := map[string]string{}
 	for key, value := range v.Properties {
@@ -298,6 +305,7 @@ func newImage(im *catalog.Image, mode catalog.Mode, endpoint string) image {
 		TileWidth: known(im.TileWidth), TileHeight: known(im.TileHeight),
 		Levels: im.Levels, MPPX: im.MPPX, MPPY: im.MPPY, ObjectivePower: im.ObjectivePower,
 		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,
+		Accession: known(im.Names.Accession), Part: known(im.Names.Part), Block: known(im.Names.Block), Stain: known(im.Names.Stain), Corrected: corrected(im),
 		Size: im.Identity.Size, Digest: im.Digest, Associated: associated(im), Properties: im.Properties,
 		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince, DeletedAt: im.DeletedAt,
 	}
@@ -323,6 +331,17 @@ func newImage(im *catalog.Image, mode catalog.Mode, endpoint string) image {
 		v.TileURL = known(endpoint + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
 	}
 	return v
+}
+
+// corrected lists the names of the case of an image that users have set.
+func corrected(im *catalog.Image) []string {
+	names := []string{}
+	for _, f := range caseFields {
+		if *f.to(im) != nil {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // associated lists the available pictures: those in the file, and a label rendered from

@@ -80,6 +80,12 @@ var rules = map[string]rule{
 	"POST /api/v1/stores/sync":         {mayWrite, everything, "store.sync"},
 	"POST /api/v1/stores/{store}/sync": {mayWrite, ofStore, "store.sync"},
 
+	"POST /api/v1/stores/{store}/case-pattern": {mayAdmin, ofStore, ""},
+
+	// Cases are patient data: see caseAPI.
+	"GET /api/v1/cases":             {seeTiles, listed, ""},
+	"GET /api/v1/cases/{accession}": {seeTiles, listed, ""},
+
 	"GET /api/v1/images":                  {seeTiles, listed, ""},
 	"GET /api/v1/images/{image}":          {seeTiles, ofImage, ""},
 	"PATCH /api/v1/images/{image}":        {mayWrite, ofImage, "image.set"},

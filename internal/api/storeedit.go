@@ -55,34 +55,36 @@ func (optional[T]) Schema(r huma.Registry) *huma.Schema {
 // storeFields are the settings of a store that a request can give. The checks are below
 // instead of here, for errors in plain sentences.
 type storeFields struct {
-	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
-	Copyright  optional[string]   `json:"copyright,omitempty" doc:"Copyright notice, at most 200 characters; none by default."`
-	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
-	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. Or of a part of a bucket, s3://BUCKET/PREFIX. A password in the URL is refused."`
-	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
-	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
-	Password   optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. Over HTTP, it must be in or below a folder in which stores are allowed, such as the data directory."`
-	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
-	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m or 7d, or a cron expression of five fields."`
-	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`
-	Queue      optional[string]   `json:"queue,omitempty" doc:"Queue of the store's tasks: lower-case letters and digits, with single hyphens or underscores between them."`
-	Include    optional[[]string] `json:"include,omitempty" doc:"Patterns of the files that are slides. A pattern without a slash matches file names; one with slashes matches paths below the root, and ** matches any number of folders."`
-	Exclude    optional[[]string] `json:"exclude,omitempty" doc:"Patterns of files and folders to skip."`
-	Settle     optional[string]   `json:"settle,omitempty" doc:"How long an incomplete file counts as arriving: a duration such as 10m0s."`
-	MaxMissing optional[float64]  `json:"max_missing,omitempty" doc:"Share of the slides that may disappear at once without confirmation: above 0, at most 1."`
-	HideAfter  optional[string]   `json:"hide_after,omitempty" doc:"Missing images are hidden after this time: a duration such as 720h or 30d."`
-	DropAfter  optional[string]   `json:"drop_after,omitempty" doc:"Missing images are removed from the catalog after this time, not before they are hidden."`
-	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"How long deleted files of a managed store stay in the trash."`
-	MoveTo     optional[string]   `json:"move_to,omitempty" doc:"Managed store in a bucket that slides of this folder are moved to once a day, s3://BUCKET/PREFIX. The files of an in-place store stay; those of a managed store are removed 7 days later."`
-	MoveAfter  optional[string]   `json:"move_after,omitempty" doc:"How long after they were added slides are moved, such as 90d."`
-	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are verified: an interval or a cron expression of five fields."`
-	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Read limit for verifying, in bytes per second."`
-	Quota      optional[int64]    `json:"quota,omitempty" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; unlimited by default."`
-	Convert    optional[bool]     `json:"convert,omitempty" doc:"Whether a managed store converts images without levels to pyramids; true by default."`
-	Background optional[string]   `json:"background,omitempty" doc:"Colour of areas that were not scanned, #rrggbb; white by default."`
-	Origin     optional[string]   `json:"origin,omitempty" doc:"Origin of tile names: top-left (default) or bottom-left."`
-	Public     optional[bool]     `json:"public,omitempty" doc:"Whether everyone may see the tiles without a login."`
-	HideLabels optional[bool]     `json:"hide_labels,omitempty" doc:"Whether only admins may see labels, macros and names."`
+	Label       optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
+	Copyright   optional[string]   `json:"copyright,omitempty" doc:"Copyright notice, at most 200 characters; none by default."`
+	Mode        optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
+	Root        optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server. Or the URL of a database of SlideAtlas, mongodb://USER@HOST/DATABASE, or of a folder that mongodump wrote of one, dump:///FOLDER. Or of a part of a bucket, s3://BUCKET/PREFIX. A password in the URL is refused."`
+	Incoming    optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
+	Host        optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
+	Password    optional[string]   `json:"password_file,omitempty" doc:"File on the server with the password of the user of a MongoDB database, on its first line. Over HTTP, it must be in or below a folder in which stores are allowed, such as the data directory."`
+	Endpoint    optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
+	Schedule    optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m or 7d, or a cron expression of five fields."`
+	TimeZone    optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`
+	Queue       optional[string]   `json:"queue,omitempty" doc:"Queue of the store's tasks: lower-case letters and digits, with single hyphens or underscores between them."`
+	Include     optional[[]string] `json:"include,omitempty" doc:"Patterns of the files that are slides. A pattern without a slash matches file names; one with slashes matches paths below the root, and ** matches any number of folders."`
+	Exclude     optional[[]string] `json:"exclude,omitempty" doc:"Patterns of files and folders to skip."`
+	Settle      optional[string]   `json:"settle,omitempty" doc:"How long an incomplete file counts as arriving: a duration such as 10m0s."`
+	MaxMissing  optional[float64]  `json:"max_missing,omitempty" doc:"Share of the slides that may disappear at once without confirmation: above 0, at most 1."`
+	HideAfter   optional[string]   `json:"hide_after,omitempty" doc:"Missing images are hidden after this time: a duration such as 720h or 30d."`
+	DropAfter   optional[string]   `json:"drop_after,omitempty" doc:"Missing images are removed from the catalog after this time, not before they are hidden."`
+	KeepTrash   optional[string]   `json:"keep_trash,omitempty" doc:"How long deleted files of a managed store stay in the trash."`
+	MoveTo      optional[string]   `json:"move_to,omitempty" doc:"Managed store in a bucket that slides of this folder are moved to once a day, s3://BUCKET/PREFIX. The files of an in-place store stay; those of a managed store are removed 7 days later."`
+	MoveAfter   optional[string]   `json:"move_after,omitempty" doc:"How long after they were added slides are moved, such as 90d."`
+	Verify      optional[string]   `json:"verify,omitempty" doc:"When all files are verified: an interval or a cron expression of five fields."`
+	VerifyRate  optional[int64]    `json:"verify_rate,omitempty" doc:"Read limit for verifying, in bytes per second."`
+	Quota       optional[int64]    `json:"quota,omitempty" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; unlimited by default."`
+	Convert     optional[bool]     `json:"convert,omitempty" doc:"Whether a managed store converts images without levels to pyramids; true by default."`
+	CasePattern optional[string]   `json:"case_pattern,omitempty" doc:"Regular expression with the syntax of RE2 that finds the case of a slide: groups named accession, which is required, part, block and stain. None by default."`
+	CaseSource  optional[string]   `json:"case_source,omitempty" doc:"Text in which the case pattern matches: barcode, filename or folder; by default the first of them in which it does."`
+	Background  optional[string]   `json:"background,omitempty" doc:"Colour of areas that were not scanned, #rrggbb; white by default."`
+	Origin      optional[string]   `json:"origin,omitempty" doc:"Origin of tile names: top-left (default) or bottom-left."`
+	Public      optional[bool]     `json:"public,omitempty" doc:"Whether everyone may see the tiles without a login."`
+	HideLabels  optional[bool]     `json:"hide_labels,omitempty" doc:"Whether only admins may see labels, macros and names."`
 }
 
 // An edit is the requested changes of a store.
@@ -158,6 +160,8 @@ func newEdit(f *storeFields) *edit {
 	take(e, "verify_rate", f.VerifyRate, func(s *catalog.Store) *int64 { return &s.VerifyRate }, checkRate)
 	take(e, "quota", f.Quota, func(s *catalog.Store) *int64 { return &s.Quota }, checkQuota)
 	take(e, "convert", f.Convert, func(s *catalog.Store) *bool { return &s.NoConvert }, func(v bool) (bool, error) { return !v, nil })
+	take(e, "case_pattern", f.CasePattern, func(s *catalog.Store) *string { return &s.CasePattern }, checkCasePattern)
+	take(e, "case_source", f.CaseSource, func(s *catalog.Store) *catalog.CaseSource { return &s.CaseSource }, checkCaseSource)
 	take(e, "background", f.Background, func(s *catalog.Store) *string { return &s.Background }, checkColor)
 	take(e, "origin", f.Origin, func(s *catalog.Store) *string { return &s.Origin }, checkOrigin)
 	take(e, "public", f.Public, func(s *catalog.Store) *bool { return &s.Public }, asIs)
@@ -354,6 +358,12 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
+	if (f.CasePattern.Given || f.CaseSource.Given) && a.Tasks != nil {
+		// Its images are named by a sync: at once, or if that fails by the next one.
+		if _, err := syncAPI(a).submit(ctx, s, &syncAllInput{}); err != nil {
+			a.Log.WarnContext(ctx, "a store with another case pattern cannot be synced now; its slides are named at the next sync", "store", s.ID, "error", err)
+		}
+	}
 	return a.show(ctx, s)
 }
 
@@ -445,6 +455,25 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))
 	}
 	return a.failed(ctx, err)
+}
+
+// checkCasePattern checks the pattern that finds cases.
+func checkCasePattern(s string) (string, error) {
+	if s == "" {
+		return "", orNull("a regular expression", "none")
+	}
+	if _, err := catalog.NewCasePattern(s, ""); err != nil {
+		return "", errors.New(words(err, catalog.ErrInvalid))
+	}
+	return s, nil
+}
+
+func checkCaseSource(s string) (catalog.CaseSource, error) {
+	switch source := catalog.CaseSource(s); source {
+	case catalog.CaseFromBarcode, catalog.CaseFromFileName, catalog.CaseFromFolder:
+		return source, nil
+	}
+	return "", orNull("barcode, filename or folder", "all of them")
 }
 
 // checkMoveTo checks the address of a managed store in a bucket.

@@ -21,43 +21,45 @@ type storeAPI struct{ *API }
 
 // store is a store as the API shows it. A setting with its default value is null.
 type store struct {
-	ID         string     `json:"id" doc:"Opaque."`
-	Label      string     `json:"label" doc:"Label, set by users."`
-	Copyright  *string    `json:"copyright" doc:"Copyright notice, set by users."`
-	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files are uploaded or arrive in a folder, and the server stores them under names of its own."`
-	Kind       string     `json:"kind" enum:"directory,mongodb,dump,s3" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database. s3: objects in a bucket of an S3-compatible server, each a file."`
-	ExternalID *string    `json:"external_id" doc:"Id of the store in another application, such as SlideAtlas."`
-	Root       *string    `json:"root" doc:"Folder of the slides, or the URL of their database or bucket: mongodb://USER@HOST/DATABASE, dump:///FOLDER or s3://BUCKET/PREFIX/; null unless the caller is an admin."`
-	Password   *string    `json:"password_file" doc:"File with the password of the user of a MongoDB database; null unless the caller is an admin."`
-	Incoming   *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
-	Host       *string    `json:"host" doc:"Host whose worker syncs the store, null for any; also null unless the caller is an admin."`
-	Endpoint   *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
-	HostAway   *bool      `json:"host_away" doc:"Whether the workers of the store's host have sent no heartbeat for 15 seconds, so that the store is not synced; null if the store is bound to no host."`
-	HostSeen   *time.Time `json:"host_seen_at" doc:"Last heartbeat of a worker of the store's host; null if the store is bound to no host, or the last one was more than a day ago."`
-	Away       *bool      `json:"endpoint_away" doc:"Whether the tile server near the files is unreachable from this server; null if the store has none, or it was not checked yet."`
-	AwayWhy    *string    `json:"endpoint_error" doc:"Why it is unreachable; null unless the caller is an admin."`
-	Schedule   *string    `json:"schedule" doc:"When the store is synced: an interval or a cron expression."`
-	TimeZone   *string    `json:"time_zone" example:"Europe/Vienna" doc:"Time zone of the schedules; null for the server's."`
-	NextSync   *time.Time `json:"next_sync" doc:"Time of the next scheduled sync."`
-	Queue      *string    `json:"queue" doc:"Queue of the store's tasks."`
-	Include    []string   `json:"include" doc:"Patterns of the files that are slides; empty for the usual names of TIFF files."`
-	Exclude    []string   `json:"exclude" doc:"Patterns of files and folders to skip."`
-	Settle     *string    `json:"settle" example:"10m0s" doc:"How long an incomplete file counts as arriving; null for ten minutes."`
-	MaxMissing *float64   `json:"max_missing" doc:"Share of the slides that may disappear at once without confirmation; null for a half."`
-	HideAfter  *string    `json:"hide_after" example:"720h0m0s" doc:"Missing images are hidden after this time; null for never."`
-	DropAfter  *string    `json:"drop_after" doc:"Missing images are removed from the catalog after this time; null for never."`
-	KeepTrash  *string    `json:"keep_trash" doc:"How long deleted files of a managed store stay in the trash; null for 30 days."`
-	MoveTo     *string    `json:"move_to" doc:"Managed store in a bucket that slides of this folder are moved to, s3://BUCKET/PREFIX/; null for none, and unless the caller is an admin."`
-	MoveAfter  *string    `json:"move_after" doc:"How long after they were added they are moved; null for the next night."`
-	Verify     *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
-	VerifyRate *int64     `json:"verify_rate" doc:"Read limit for verifying, in bytes per second; null for the default."`
-	Quota      *int64     `json:"quota" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; null for unlimited."`
-	Bytes      int64      `json:"bytes" doc:"Total size of the files of images that are not missing."`
-	Convert    bool       `json:"convert" doc:"Whether the store converts images without levels to pyramids; false for in-place stores."`
-	Background string     `json:"background" example:"#ffffff" doc:"Colour of areas that were not scanned."`
-	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Origin of tile names."`
-	Public     bool       `json:"public" doc:"Whether everyone may see the tiles without a login."`
-	HideLabels bool       `json:"hide_labels" doc:"Whether only admins may see labels, macros and names."`
+	ID          string     `json:"id" doc:"Opaque."`
+	Label       string     `json:"label" doc:"Label, set by users."`
+	Copyright   *string    `json:"copyright" doc:"Copyright notice, set by users."`
+	Mode        string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files are uploaded or arrive in a folder, and the server stores them under names of its own."`
+	Kind        string     `json:"kind" enum:"directory,mongodb,dump,s3" doc:"Where the slides are. directory: files in a folder. mongodb: images in a MongoDB database of SlideAtlas. dump: images in a folder that mongodump wrote of such a database. s3: objects in a bucket of an S3-compatible server, each a file."`
+	ExternalID  *string    `json:"external_id" doc:"Id of the store in another application, such as SlideAtlas."`
+	Root        *string    `json:"root" doc:"Folder of the slides, or the URL of their database or bucket: mongodb://USER@HOST/DATABASE, dump:///FOLDER or s3://BUCKET/PREFIX/; null unless the caller is an admin."`
+	Password    *string    `json:"password_file" doc:"File with the password of the user of a MongoDB database; null unless the caller is an admin."`
+	Incoming    *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
+	Host        *string    `json:"host" doc:"Host whose worker syncs the store, null for any; also null unless the caller is an admin."`
+	Endpoint    *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
+	HostAway    *bool      `json:"host_away" doc:"Whether the workers of the store's host have sent no heartbeat for 15 seconds, so that the store is not synced; null if the store is bound to no host."`
+	HostSeen    *time.Time `json:"host_seen_at" doc:"Last heartbeat of a worker of the store's host; null if the store is bound to no host, or the last one was more than a day ago."`
+	Away        *bool      `json:"endpoint_away" doc:"Whether the tile server near the files is unreachable from this server; null if the store has none, or it was not checked yet."`
+	AwayWhy     *string    `json:"endpoint_error" doc:"Why it is unreachable; null unless the caller is an admin."`
+	Schedule    *string    `json:"schedule" doc:"When the store is synced: an interval or a cron expression."`
+	TimeZone    *string    `json:"time_zone" example:"Europe/Vienna" doc:"Time zone of the schedules; null for the server's."`
+	NextSync    *time.Time `json:"next_sync" doc:"Time of the next scheduled sync."`
+	Queue       *string    `json:"queue" doc:"Queue of the store's tasks."`
+	Include     []string   `json:"include" doc:"Patterns of the files that are slides; empty for the usual names of TIFF files."`
+	Exclude     []string   `json:"exclude" doc:"Patterns of files and folders to skip."`
+	Settle      *string    `json:"settle" example:"10m0s" doc:"How long an incomplete file counts as arriving; null for ten minutes."`
+	MaxMissing  *float64   `json:"max_missing" doc:"Share of the slides that may disappear at once without confirmation; null for a half."`
+	HideAfter   *string    `json:"hide_after" example:"720h0m0s" doc:"Missing images are hidden after this time; null for never."`
+	DropAfter   *string    `json:"drop_after" doc:"Missing images are removed from the catalog after this time; null for never."`
+	KeepTrash   *string    `json:"keep_trash" doc:"How long deleted files of a managed store stay in the trash; null for 30 days."`
+	MoveTo      *string    `json:"move_to" doc:"Managed store in a bucket that slides of this folder are moved to, s3://BUCKET/PREFIX/; null for none, and unless the caller is an admin."`
+	MoveAfter   *string    `json:"move_after" doc:"How long after they were added they are moved; null for the next night."`
+	Verify      *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
+	VerifyRate  *int64     `json:"verify_rate" doc:"Read limit for verifying, in bytes per second; null for the default."`
+	Quota       *int64     `json:"quota" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; null for unlimited."`
+	Bytes       int64      `json:"bytes" doc:"Total size of the files of images that are not missing."`
+	Convert     bool       `json:"convert" doc:"Whether the store converts images without levels to pyramids; false for in-place stores."`
+	CasePattern *string    `json:"case_pattern" doc:"Regular expression that finds the case of a slide, with groups named accession, part, block and stain; null for none."`
+	CaseSource  *string    `json:"case_source" enum:"barcode,filename,folder" doc:"Text in which it matches; null for the first of barcode, file name and folder in which it does."`
+	Background  string     `json:"background" example:"#ffffff" doc:"Colour of areas that were not scanned."`
+	Origin      string     `json:"origin" enum:"top-left,bottom-left" doc:"Origin of tile names."`
+	Public      bool       `json:"public" doc:"Whether everyone may see the tiles without a login."`
+	HideLabels  bool       `json:"hide_labels" doc:"Whether only admins may see labels, macros and names."`
 
 	Scopes []account.Scope `json:"scopes" doc:"Scopes that the caller holds for the whole store: tiles, label, write, admin."`
 
@@ -244,7 +246,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		ID: s.ID, Label: s.Label, Copyright: known(s.Copyright), Mode: string(s.Mode), Kind: string(catalog.KindOf(s.Root)), ExternalID: known(s.ExternalID), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash), MoveAfter: period(s.MoveAfter),
-		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.ManagedFolder() && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
+		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.ManagedFolder() && !s.NoConvert, CasePattern: known(s.CasePattern), CaseSource: known(string(s.CaseSource)), Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
 		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
 	}
 	if admin && s.Provisioned != nil {

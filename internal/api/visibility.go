@@ -111,7 +111,7 @@ const (
 // images returns a page of the images that the caller may see. It may have fewer than the
 // limit and still a cursor.
 func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page, error) {
-	exact := q.ExternalID != "" || q.Barcode != ""
+	exact := q.ExternalID != "" || q.Barcode != "" || q.Accession != ""
 	searched := q.Q != "" || exact || q.Sort == catalog.SortName
 	if q.Sort == catalog.SortName && q.Q == "" && !exact && len(v.whole(v.labels)) == 0 {
 		q.Labels, searched = false, false // by time of import: another order would reveal names

@@ -86,6 +86,11 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	}
 	defer p.src.Close()
 	p.c, p.enter = c, enter
+	if !o.DryRun {
+		if _, err := c.Images.NameCases(ctx, st.ID); err != nil {
+			return *p.result, err
+		}
+	}
 	switch {
 	case st.ManagedFolder():
 		err = managedScan{p}.run(ctx)
