@@ -52,6 +52,7 @@ func TestImage(t *testing.T) {
 		"levels": []any{level(640, 512, 5, 4, 1), level(320, 256, 3, 2, 2), level(160, 128, 2, 1, 4), level(80, 64, 1, 1, 8)},
 		"mpp_x":  0.25, "mpp_y": 0.25, "objective_power": 40.0, "barcode": "S26-1;A1", "label": nil,
 		"file_name": "S1 ä.tiff", "folder": nil, "aliases": []any{}, "external_id": nil, "size": float64(im.Identity.Size), "digest": nil,
+		"accession": nil, "part": nil, "block": nil, "stain": nil, "corrected": []any{},
 		"tile_url": "/api/v1/images/" + id + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision,
 		"bounds":   nil, "associated": []any{"label", "macro"}, "profile": nil, "missing_since": nil, "deleted_at": nil, "viewers": []any{},
 		"properties": got["properties"], "created_at": got["created_at"], "updated_at": got["updated_at"],

@@ -69,7 +69,7 @@ func TestAddStore(t *testing.T) {
 		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "quota": nil, "bytes": 0.0, "convert": false, "background": "#ffffff", "origin": "top-left", "public": false,
 		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,
 		"host_away": nil, "host_seen_at": nil, "endpoint_away": nil, "endpoint_error": nil, "declared": map[string]any{},
-		"kind": "directory", "external_id": nil, "password_file": nil,
+		"kind": "directory", "external_id": nil, "password_file": nil, "case_pattern": nil, "case_source": nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("store (-want +got):\n%s", diff)

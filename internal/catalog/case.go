@@ -92,7 +92,7 @@ func (t *tx) writeCases(ctx context.Context) error {
 
 func (t *tx) writeCasesOf(ctx context.Context, store int64, accessions []string) error {
 	rows, err := t.QueryContext(ctx, `SELECT accession, count(*), max(n) FROM images
-		WHERE store = $1 AND accession `+fmt.Sprintf(t.h.among, 2)+` AND shelf BETWEEN 1 AND 6 GROUP BY accession`, store, t.h.list(accessions))
+		WHERE store + 0 = $1 AND accession `+fmt.Sprintf(t.h.among, 2)+` AND shelf + 0 BETWEEN 1 AND 6 GROUP BY accession`, store, t.h.list(accessions))
 	if err != nil {
 		return wrap(err, "cases")
 	}
