@@ -343,7 +343,7 @@ func (*storeSetCmd) Help() string {
 
 // Run changes the store.
 func (c *storeSetCmd) Run(ctx context.Context, std streams) error {
-	if names, err := c.names(); err == nil && len(names) == 0 && !c.Release {
+	if names, err := c.names(); err == nil && len(names) == 0 && !c.Release && !c.Try {
 		return &exitError{exitUsage, errors.New("nothing to change: use a flag, such as --label or --schedule")}
 	}
 	cat, err := c.open(ctx)
