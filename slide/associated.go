@@ -80,6 +80,20 @@ func (s *Slide) ReadAssociated(kind string) (*AssociatedImage, error) {
 	return nil, first
 }
 
+// LabelTurn returns by how many degrees the stored label must be rotated clockwise to be
+// upright. Scanners photograph the label of a slide that lies on its side: for Aperio its
+// label end is at the left, for Philips at the right. Other labels are taken as they are: those
+// of DICOM are upright by definition.
+func (s *Slide) LabelTurn() int {
+	switch s.Format {
+	case "aperio":
+		return 90
+	case "philips":
+		return 270
+	}
+	return 0
+}
+
 // AssociatedCost returns an upper bound of the memory that [Slide.ReadAssociated] takes
 // for that kind, in bytes, or 0 if the file has no such image.
 func (s *Slide) AssociatedCost(kind string) int64 {

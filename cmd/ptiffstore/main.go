@@ -70,7 +70,7 @@ type program struct {
 	Crop       cropCmd       `cmd:"" group:"files" help:"Write a part of a slide file as a lossless TIFF, or as a PNG or JPEG."`
 	DICOM      dicomCmd      `cmd:"" name:"dicom" group:"files" help:"Write a slide file as DICOM objects."`
 	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or why it is not valid."`
-	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`
+	Preview    previewCmd    `cmd:"" group:"files" help:"Write the label beside the macro as a JPEG."`
 	Tile       tileCmd       `cmd:"" group:"files" help:"Write one tile of a slide file as a JPEG."`
 }
 

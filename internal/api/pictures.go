@@ -36,7 +36,7 @@ func (a pictureAPI) preview(w http.ResponseWriter, r *http.Request, req *tile.Re
 	if err != nil {
 		return err
 	}
-	return a.answer(w, r, req, "preview"+strconv.Itoa(height), noColors, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, req, pictureName("preview")+strconv.Itoa(height), noColors, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Renderer.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
@@ -72,6 +72,15 @@ func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request, req *tile.
 
 // maxDimension limits the size of pictures rendered on request, in pixels.
 const maxDimension = 2048
+
+// pictureName returns the name of a picture in its ETag. Labels had another orientation under the
+// plain name.
+func pictureName(kind string) string {
+	if kind == "label" || kind == "preview" {
+		return "upright-" + kind
+	}
+	return kind
+}
 
 // dimension reads a size in pixels from the query.
 func dimension(r *http.Request, name string, def int) (int, error) {
@@ -178,15 +187,15 @@ func (a pictureAPI) routes() []route {
 		{
 			path: "/api/v1/images/{image}/associated/{kind}", handle: func(w http.ResponseWriter, r *http.Request) error {
 				kind := r.PathValue("kind")
-				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associatedColors(kind), a.associated(kind))
+				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, pictureName(kind), a.associatedColors(kind), a.associated(kind))
 			},
-			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "If the file has no label, one is rendered from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
+			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "A label is upright. If the file has none, one is rendered from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
 		},
 		{
 			path: "/api/v1/images/{image}/preview", handle: func(w http.ResponseWriter, r *http.Request) error {
 				return a.preview(w, r, &tile.Request{Image: r.PathValue("image")})
 			},
-			op: jpegOp(picturesTag, "get-preview", "Get a preview: the rotated label beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
+			op: jpegOp(picturesTag, "get-preview", "Get a preview: the label beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
 		},
 		{
 			path: "/api/v1/images/{image}/thumbnail", handle: a.sizedThumbnail,

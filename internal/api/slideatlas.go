@@ -41,7 +41,7 @@ func (a slideatlasAPI) pictureRoutes() []route {
 		{path: viewerRoute, handle: a.viewer, op: viewer},
 		{
 			path: "/label", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI(a).answer(w, r, pictureRequest(r), "label", a.associatedColors("label"), pictureAPI(a).associated("label"))
+				return pictureAPI(a).answer(w, r, pictureRequest(r), pictureName("label"), a.associatedColors("label"), pictureAPI(a).associated("label"))
 			},
 			op: jpegOp(olderTag, "get-label-by-query", "Get the label", "", dbParam, imgParam),
 		},
@@ -50,7 +50,7 @@ func (a slideatlasAPI) pictureRoutes() []route {
 		path := "/apiv1/slides/{file}/" + kind + "/"
 		list = append(list, route{
 			path: path, pattern: path + "{$}", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI(a).answer(w, r, pictureRequest(r), kind, a.associatedColors(kind), pictureAPI(a).associated(kind))
+				return pictureAPI(a).answer(w, r, pictureRequest(r), pictureName(kind), a.associatedColors(kind), pictureAPI(a).associated(kind))
 			},
 			op: jpegOp(olderTag, "get-prototype-"+kind, "Get the "+kind, "", fileParam),
 		})

@@ -28,9 +28,9 @@ const (
 	shortCode = 48
 )
 
-// Label returns the label of the slide as a JPEG: the stored one, or if the file has none,
-// one of 400 × 400 pixels rendered from the barcode, with its text below. Made reports that
-// it was rendered. Without a barcode the error is [slide.ErrNoAssociated]; a stored label
+// Label returns the label of the slide as a JPEG, upright: the stored one, or if the file has
+// none, one of 400 × 400 pixels rendered from the barcode, with its text below. Made reports
+// that it was rendered. Without a barcode the error is [slide.ErrNoAssociated]; a stored label
 // that cannot be read is an error.
 func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error) {
 	p, err := ReadAssociated(ctx, s, "label")
@@ -45,15 +45,29 @@ func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error)
 	if err != nil {
 		return nil, false, err
 	}
-	if b := p.JPEG(); b != nil {
+	if b := p.JPEG(); b != nil && s.LabelTurn() == 0 {
 		return b, false, nil
 	}
-	img, err := DecodeAssociated(ctx, p)
+	img, err := uprightLabel(ctx, s, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("label: %w", err)
 	}
 	b, err = EncodeJPEG(img, labelQuality)
 	return b, false, err
+}
+
+// uprightLabel returns the pixels of the stored label p of s, rotated so that it is upright.
+func uprightLabel(ctx context.Context, s *slide.Slide, p *slide.AssociatedImage) (*image.RGBA, error) {
+	img, err := DecodeAssociated(ctx, p)
+	if err != nil || s.LabelTurn() == 0 {
+		return img, err
+	}
+	if err := Take(ctx, pictureCost(img.Rect.Dx(), img.Rect.Dy())); err != nil {
+		return nil, err
+	}
+	turned := Turn(img, false, s.LabelTurn())
+	Discard(ctx, img)
+	return turned, nil
 }
 
 // drawLabel renders the code of text in black on white, with the text below.

@@ -17,8 +17,7 @@ const (
 )
 
 // Preview returns an image of the glass slide as a JPEG of height pixels (100 if 0, at most
-// 2048): at the left the label, rotated counterclockwise by 90° as in SlideAtlas, at the
-// right the macro. Both keep their aspect ratio, up to 4:1.
+// 2048): at the left the label, upright, at the right the macro. Both keep their aspect ratio, up to 4:1.
 //
 // If the file has a macro but no label, the label is rendered from the barcode. Without a
 // macro the result is the stored label alone, and without either it is the thumbnail.
@@ -58,13 +57,6 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 // glass renders the available ones of label and macro beside each other.
 func glass(ctx context.Context, label, macro *image.RGBA, height int) (*image.RGBA, error) {
 	var parts []*image.RGBA
-	if label != nil {
-		turned, err := turnLeft(ctx, label)
-		if err != nil {
-			return nil, err
-		}
-		label = turned
-	}
 	for _, img := range []*image.RGBA{label, macro} {
 		if img == nil {
 			continue
@@ -78,8 +70,8 @@ func glass(ctx context.Context, label, macro *image.RGBA, height int) (*image.RG
 	return beside(ctx, parts)
 }
 
-// associated returns the pixels of an associated image, or nil if the file has no such
-// image.
+// associated returns the pixels of an associated image, a label upright, or nil if the file
+// has no such image.
 func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, error) {
 	p, err := ReadAssociated(ctx, s, kind)
 	if errors.Is(err, slide.ErrNoAssociated) {
@@ -88,7 +80,13 @@ func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, 
 	if err != nil {
 		return nil, err
 	}
-	img, err := DecodeAssociated(ctx, p)
+	decode := DecodeAssociated
+	if kind == "label" {
+		decode = func(ctx context.Context, p *slide.AssociatedImage) (*image.RGBA, error) {
+			return uprightLabel(ctx, s, p)
+		}
+	}
+	img, err := decode(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
@@ -100,23 +98,6 @@ func toHeight(ctx context.Context, img *image.RGBA, height int) (*image.RGBA, er
 	size := img.Rect.Size()
 	w := (size.X*height + size.Y/2) / size.Y
 	return scale(ctx, img, min(max(1, w), maxAspect*height), height)
-}
-
-// turnLeft returns img rotated counterclockwise by 90°.
-func turnLeft(ctx context.Context, img *image.RGBA) (*image.RGBA, error) {
-	size := img.Rect.Size()
-	if err := Take(ctx, pictureCost(size.X, size.Y)); err != nil {
-		return nil, err
-	}
-	turned := image.NewRGBA(image.Rect(0, 0, size.Y, size.X))
-	for y := range size.X { // of turned: its top row is the last column of img
-		row := turned.Pix[y*turned.Stride:]
-		from := img.Pix[4*(size.X-1-y):]
-		for x := range size.Y {
-			copy(row[4*x:4*x+4], from[x*img.Stride:])
-		}
-	}
-	return turned, nil
 }
 
 // beside joins images of the same height from left to right.

@@ -129,21 +129,25 @@ func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slid
 
 // Preview renders the label beside the macro, height pixels high.
 func (k *Renderer) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
-	key := fmt.Sprintf("%s-preview-%d", revision, height)
+	key := fmt.Sprintf("%s-upright-preview-%d", revision, height)
 	return k.cached(ctx, key, lease, small, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
 	})
 }
 
 // Associated returns an associated image as one JPEG: unchanged if it is stored as one,
-// otherwise joined from its strips. A missing label is rendered from the barcode.
+// otherwise joined from its strips. A label is upright; a missing one is rendered from the barcode.
 func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	if kind != "label" {
 		if b, err := k.storedJPEG(ctx, s, kind, lease); b != nil || err != nil {
 			return b, err
 		}
 	}
-	return k.cached(ctx, revision+"-"+kind, lease, small, func(ctx context.Context) ([]byte, error) {
+	key := revision + "-" + kind
+	if kind == "label" {
+		key = revision + "-upright-label" // labels were cached as they are stored
+	}
+	return k.cached(ctx, key, lease, small, func(ctx context.Context) ([]byte, error) {
 		if kind == "label" {
 			b, _, err := render.Label(ctx, s)
 			return b, err

@@ -27,9 +27,21 @@ func (w *philipsWriter) pictures() ([]picture, error) {
 		if err != nil {
 			return nil, err
 		}
-		pictures = append(pictures, picture{"Label", labelImage, img})
+		pictures = append(pictures, picture{"Label", labelImage, onItsSide(img)})
 	}
 	return pictures, nil
+}
+
+// onItsSide returns an image rotated clockwise by 90°, as Philips scanners store labels.
+func onItsSide(img *image.RGBA) *image.RGBA {
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	turned := image.NewRGBA(image.Rect(0, 0, h, w))
+	for y := range h {
+		for x := range w {
+			turned.SetRGBA(h-1-y, x, img.RGBAAt(x, y))
+		}
+	}
+	return turned
 }
 
 // coder is that of the pictures.

@@ -241,6 +241,7 @@ export function imageURL(image: Pick<SlideImage, "id" | "revision">, kind: strin
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) search.set(name, String(value));
   if (image.revision) search.set("v", image.revision);
+  if (kind === "preview" || kind === "associated/label") search.set("upright", "1"); // browsers have kept older ones under another address
   const query = search.size ? `?${search}` : "";
   return `/api/v1/images/${encodeURIComponent(image.id)}/${kind}${query}`;
 }

@@ -51,8 +51,8 @@ function figure(image: SlideImage, kind: Kind, gone: () => void): HTMLElement {
   return element;
 }
 
-// enlarge shows an image as large as the window allows. Labels are often printed sideways and have
-// to be rotated.
+// enlarge shows an image as large as the window allows. Labels are upright, except for those that
+// were stuck on sideways: they can be rotated.
 function enlarge(name: string, picture: HTMLImageElement): void {
   const canvas = h("canvas", { role: "img", "aria-label": picture.alt });
   let turns = 0;
