@@ -59,6 +59,8 @@ start(
     { pattern: slidePath, load: async () => (await import("./viewer/page")).viewerPage(early) },
     { pattern: /^\/compare\/?$/, load: () => withSession(async () => (await import("./compare/page")).comparePage) },
     { pattern: /^\/open\/?$/, load: () => requireLogin(async () => (await import("./gallery/open-page")).openPage) },
+    { pattern: /^\/cases\/?$/, load: () => requireLogin(async () => (await import("./cases/list-page")).casesPage) },
+    { pattern: /^\/cases\/([^/]+)\/?$/, load: () => requireLogin(async () => (await import("./cases/case-page")).casePage) },
     { pattern: /^\/deleted\/?$/, load: () => requireLogin(async () => (await import("./gallery/deleted-page")).deletedPage) },
     { pattern: /^\/about\/?$/, load: async () => (await import("./about/page")).aboutPage },
     { pattern: /^\/upload\/?$/, load: () => requireLogin(async () => (await import("./upload/page")).uploadPage) },

@@ -90,14 +90,16 @@ export interface ImageQuery {
   sort: string;
 }
 
-// An ExactQuery finds the images with exactly this barcode, or this id in another application.
+// An ExactQuery finds the images with exactly this barcode, this id in another application, or this
+// accession number of their case.
 export interface ExactQuery {
+  accession?: string;
   barcode?: string;
   external_id?: string;
 }
 
 // listFields are the fields that lists of slides show. All fields of 60 slides are 140 KB.
-const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "folder", "external_id", "size", "associated"] as const;
+const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "folder", "external_id", "accession", "part", "block", "stain", "corrected", "size", "associated"] as const;
 const deletedFields = [...listFields, "deleted_at", "missing_since"] as const;
 
 // A ListedImage has the fields of an image that lists show.
@@ -128,8 +130,8 @@ export function listDeleted(cursor: string | null, limit: number, signal?: Abort
 
 const imagePath = (id: string): string => `/api/v1/images/${encodeURIComponent(id)}`;
 
-// changeImage sets the label or the external id; null removes a value.
-export async function changeImage(id: string, patch: { label?: string | null; external_id?: string | null }): Promise<SlideImage> {
+// changeImage sets the label, the external id or names of the case; null removes a value.
+export async function changeImage(id: string, patch: { label?: string | null; external_id?: string | null; accession?: string | null; part?: string | null; block?: string | null; stain?: string | null }): Promise<SlideImage> {
   return (await (await request("PATCH", imagePath(id), patch)).json()) as SlideImage;
 }
 

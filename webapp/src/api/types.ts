@@ -68,6 +68,11 @@ export interface SlideImage {
   folder?: string | null; // below the root of an in-place store
   aliases?: string[] | null;
   external_id?: string | null;
+  accession?: string | null; // of its case
+  part?: string | null;
+  block?: string | null;
+  stain?: string | null;
+  corrected?: string[] | null; // which of these four users have set
   size: number | null; // bytes
   digest: string | null;
   tile_url: string | null; // template with {z}, {x} and {y}
@@ -129,6 +134,8 @@ export interface Store {
   bytes?: number | null; // of existing files
   convert?: boolean | null; // images that are not pyramids are converted
   background?: string | null; // "#rrggbb"
+  case_pattern?: string | null; // a regular expression
+  case_source?: string | null; // "barcode", "filename" or "folder"
   origin?: string | null; // "top-left" or "bottom-left"
   public?: boolean | null;
   hide_labels?: boolean | null;

@@ -1,10 +1,11 @@
-// The page that opens a slide by its barcode or external id: the door for links of other
-// systems. It finds exact matches only.
+// The page that opens a slide by its barcode or external id, or a case by its accession number: the
+// door for links of other systems. It finds exact matches only.
 
 import "../styles/gallery.css";
 import "../styles/manage.css";
 
 import type { ExactQuery, ListedImage } from "../api/client";
+import { caseAddress } from "../cases/client";
 import { navigate, type Page } from "../router";
 import { t } from "../strings";
 import { h, replace } from "../ui/dom";
@@ -28,7 +29,7 @@ export const openPage: Page = {
 export function queryOf(params: URLSearchParams): ExactQuery | null {
   const [[name, value] = ["", ""], ...more] = [...params];
   if (more.length > 0 || !value) return null;
-  return name === "barcode" || name === "external_id" ? { [name]: value } : null;
+  return name === "barcode" || name === "external_id" || name === "accession" ? { [name]: value } : null;
 }
 
 function main(...children: Node[]): HTMLElement {
@@ -67,6 +68,10 @@ class Matches {
       navigate(`/slides/${encodeURIComponent(items[0]!.id)}`, "replace");
       return;
     }
+    if (this.query.accession && items.length > 1) {
+      navigate(caseAddress(this.query.accession), "replace");
+      return;
+    }
     if (problem) {
       replace(this.foot, h("p", { class: "foot-line", role: "alert" }, problem.detail, " ", h("button", { type: "button", class: "button", onclick: () => void this.feed.load() }, t.retry)));
     } else if (status === "loading" || next !== null) {
@@ -81,8 +86,8 @@ class Matches {
   }
 
   private none(): HTMLElement {
-    const { barcode, external_id: externalID } = this.query;
-    return message({ picture: icon("search", 44), title: t.open.noneTitle, text: barcode ? t.open.noBarcode(barcode) : t.open.noExternalID(externalID ?? ""), alert: true, action: toSlides() });
+    const { accession, barcode, external_id: externalID } = this.query;
+    return message({ picture: icon("search", 44), title: t.open.noneTitle, text: accession ? t.open.noAccession(accession) : barcode ? t.open.noBarcode(barcode) : t.open.noExternalID(externalID ?? ""), alert: true, action: toSlides() });
   }
 
   private showItems(): void {

@@ -6,6 +6,7 @@ import { isLabelled, loadSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery, type ListedImage } from "../api/client";
 import { onReconnect } from "../api/connection";
 import type { ImageState, Store } from "../api/types";
+import { leaveCase } from "../cases/current";
 import { navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
 import { announce } from "../ui/announce";
@@ -30,6 +31,7 @@ const states: ImageState[] = ["available", "arriving", "missing", "broken", "uns
 
 export const galleryPage: Page = {
   mount(root, _params, signal) {
+    leaveCase();
     new Gallery(root, signal);
   },
 };

@@ -9,7 +9,7 @@ export type Values = Partial<Record<Field, string | boolean>>;
 const durations: Field[] = ["settle", "hide_after", "drop_after", "keep_trash"];
 const schedules: Field[] = ["schedule", "verify"];
 const lists: Field[] = ["include", "exclude"];
-const texts: Field[] = ["label", "root", "password_file", "incoming", "time_zone", "host", "queue", "endpoint", "background", "origin", "mode"];
+const texts: Field[] = ["label", "root", "password_file", "incoming", "time_zone", "host", "queue", "endpoint", "case_pattern", "case_source", "background", "origin", "mode"];
 const ticks: Field[] = ["public", "hide_labels", "convert"];
 
 // valuesOf are the values of the form for a store.

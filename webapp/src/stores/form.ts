@@ -9,6 +9,7 @@ import { h, replace, type Child } from "../ui/dom";
 import { storeName } from "./card";
 import { sentence } from "./condition";
 import { wordsOf } from "./dialogs";
+import { patternTry } from "./pattern-try";
 import { fieldErrors, patchOf, valuesOf, type Field, type Values } from "./fields";
 
 type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
@@ -22,6 +23,7 @@ const groups: Group[] = [
   { name: "store", fields: ["mode", "root", "password_file", "incoming", "label", "quota"] },
   { name: "sync", fields: ["schedule", "time_zone", "settle"] },
   { name: "files", fields: ["include", "exclude", "convert"] },
+  { name: "cases", fields: ["case_pattern", "case_source"] },
   { name: "missing", fields: ["max_missing", "hide_after", "drop_after", "keep_trash"] },
   { name: "verify", fields: ["verify", "verify_rate"] },
   { name: "tasks", fields: ["host", "queue"] },
@@ -32,7 +34,7 @@ const ofFolders: Field[] = ["incoming", "convert"]; // of a managed store that i
 const ofFoundFiles: Field[] = ["settle", "include", "exclude"]; // a managed store in a bucket has named its objects itself
 const placeholders: Partial<Record<Field, string>> = {
   root: "/slides/scanner1", schedule: "15m", settle: "10m", max_missing: "50", hide_after: "30d", drop_after: "365d", keep_trash: "30d", verify: "0 3 * * 0", verify_rate: "50", quota: "500",
-  background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
+  background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna", case_pattern: "(?P<accession>S\\d\\d-\\d+)[ _](?P<block>[A-Z]\\d+)[ _](?P<stain>\\w+)",
 };
 
 const newFolder = "archive"; // the name of the folder that is proposed for a managed store
@@ -53,6 +55,7 @@ class StoreForm {
   private readonly dialog: HTMLDialogElement;
 
   private readonly folders = h("div", { class: "store-folders" });
+  private readonly pattern = h("div", { class: "pattern-try" });
   private readonly make = h("input", { type: "checkbox", id: "store-make-folder" });
 
   constructor(private readonly store: Store | null, private readonly done: (store: Store) => void, preset: Partial<Store>) {
@@ -71,6 +74,7 @@ class StoreForm {
     this.controls.get("root")!.addEventListener("input", () => this.showPlace());
     this.showMode();
     if (!store) void this.showFolders();
+    else patternTry(this.pattern, store, this.controls.get("case_pattern") as HTMLInputElement, this.controls.get("case_source") as HTMLSelectElement);
     this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
     const first = this.controls.get(store ? "label" : "root")!;
     (first.disabled ? this.save : first).focus();
@@ -101,7 +105,7 @@ class StoreForm {
     const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-provisioned` }, t.storeForm.provisioned) : null);
     const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.provisionedHint(key) : hint);
     if (name === "root") this.folders.hidden = true;
-    const extra = name === "root" && !this.store ? [h("label", { class: "tick" }, this.make, h("span", null, t.storeForm.makeFolder)), this.folders] : [];
+    const extra = name === "case_source" && this.store ? [this.pattern] : name === "root" && !this.store ? [h("label", { class: "tick" }, this.make, h("span", null, t.storeForm.makeFolder)), this.folders] : [];
     const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note, ...extra);
     this.rows.set(name, row);
     return row;
@@ -112,6 +116,7 @@ class StoreForm {
     const common = { id, name, "data-testid": id, spellcheck: "false", autocapitalize: "off", autocomplete: "off" };
     if (typeof value === "boolean") return h("input", { type: "checkbox", id, name, checked: value });
     if (name === "mode") return select(common, Object.entries(t.stores.modes), value ?? "", this.store !== null);
+    if (name === "case_source") return select(common, Object.entries(t.storeForm.caseSources), value || "");
     if (name === "origin") return select(common, Object.entries(t.storeForm.origins), value || "top-left");
     const placeholder = placeholders[name];
     if (name === "include" || name === "exclude") return h("textarea", { ...common, rows: 3, placeholder }, value ?? "");

@@ -1,5 +1,6 @@
-// The previous and next slide, in the order of the gallery.
+// The previous and next slide, in the order of the case that was opened, or of the gallery.
 
+import { caseSlides } from "../cases/current";
 import { loadSession } from "../access/session";
 import { currentFeed, feedFor, type Feed } from "../gallery/feed";
 import { everything } from "../gallery/query";
@@ -17,6 +18,11 @@ export async function findNeighbours(id: string, signal: AbortSignal): Promise<N
   // Callers without permission to list slides can still open a public one.
   const { mode, user } = await loadSession();
   if (mode !== "none" && !user) return { previous: null, next: null };
+  const slides = caseSlides(id);
+  if (slides) {
+    const at = slides.indexOf(id);
+    return { previous: slides[at - 1] ?? null, next: slides[at + 1] ?? null };
+  }
   const feed = currentFeed() ?? feedFor(everything);
   if (feed.status === "failed") void feed.load();
   let at = await settled(feed, id, signal);

@@ -9,6 +9,8 @@ import { userMenu } from "../access/user-menu";
 import { getImage, preconnect, Problem } from "../api/client";
 import { onReconnect } from "../api/connection";
 import { isViewable, type SlideImage, type ViewableImage } from "../api/types";
+import { caseSlides } from "../cases/current";
+import { caseStrip } from "../cases/strip";
 import { compareAddress } from "../compare/link";
 import { folderName, slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
@@ -142,11 +144,21 @@ class SlidePage {
       return;
     }
     await browserIdle(); // tiles first
-    await Promise.all([this.linkNeighbours(), this.showActions()]);
+    await Promise.all([this.linkNeighbours(), this.showActions(), this.showCase()]);
   }
 
   private async showActions(): Promise<void> {
     this.panel.setActions(...await slideActions({ image: () => this.image, changed: (image) => this.show(image), deleted: () => goBack(galleryAddress()), signal: this.signal }));
+  }
+
+  // showCase shows the other slides of the case.
+  private async showCase(): Promise<void> {
+    if (!this.image?.accession) return;
+    const inCase = caseSlides(this.id) !== null;
+    const strip = await caseStrip(this.image, this.signal);
+    if (!strip || this.signal.aborted) return;
+    this.overlay.append(strip);
+    if (!inCase && !currentFeed()) await this.linkNeighbours(); // the slide was opened by a link
   }
 
   private async linkNeighbours(): Promise<void> {
