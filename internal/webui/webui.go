@@ -51,7 +51,7 @@ func handler(root fs.FS, o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	for _, page := range []string{
-		"/{$}", "/open", "/compare", "/upload", "/stores", "/tasks", "/tasks/{task}", "/about",
+		"/{$}", "/open", "/cases", "/cases/{accession}", "/compare", "/upload", "/stores", "/tasks", "/tasks/{task}", "/about",
 		"/login", "/setup", "/welcome", "/account", "/people", "/people/{user}", "/people/groups/{group}", "/audit",
 	} {
 		mux.HandleFunc("GET "+page, func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })

@@ -45,6 +45,8 @@ func TestHandler(t *testing.T) {
 		{"stores", "/stores", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"tasks", "/tasks", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"open", "/open?barcode=S26-1%3BA1", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"cases", "/cases", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"case", "/cases/S26%2F1%20%C3%BC?store=s", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"compare", "/compare?ids=a,b", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"about", "/about", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"task", "/tasks/12", []string{"Accept", html}, 200, "<title>index</title>", nil},

@@ -168,6 +168,7 @@ test("lists the slides with an external id if there are several", async () => {
 
 for (const [address, says] of [
   ["/open?barcode=S26-9", /has the barcode S26-9/],
+  ["/open?accession=S26%2F9", /belongs to the case S26\/9/],
   ["/open?external_id=%3Cb%3E", /has the external id <b>/],
   ["/open", /has either its barcode/],
   ["/open?barcode=", /has either its barcode/],

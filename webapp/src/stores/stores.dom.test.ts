@@ -171,3 +171,23 @@ test("moves the slides of a folder to a bucket, and asks if more people would se
   await eventually(() => expect(dialog()).toBeNull());
   expect(sent).toEqual([{ kind: "move_image", args: { store: "s1", into: "s2" } }, { kind: "move_image", args: { store: "s1", into: "s2", confirm: true } }]);
 });
+
+test("shows what a case pattern finds while it is typed", async () => {
+  const sent: unknown[] = [];
+  await open("/stores", { ...storeRoutes(() => ({ ...store, scopes: ["tiles", "label", "write", "admin"] }) as Store), "GET /api/v1/store-folders": () => list([]), "POST /api/v1/stores/s1/case-pattern": ({ body }) => {
+    const { case_pattern: pattern } = body as { case_pattern: string };
+    sent.push(body);
+    if (pattern === "(") return problem(422, "The request is invalid.");
+    return list([
+      { id: "i1", barcode: "S26-7;A1", file_name: "a.tiff", folder: null, source: "barcode", accession: "S26-7", part: null, block: "A1", stain: null },
+      { id: "i2", barcode: null, file_name: "b.tiff", folder: null, source: null, accession: null, part: null, block: null, stain: null },
+    ]);
+  } });
+  await eventually(() => button(/^Edit/)!.click());
+  type(dialog()!.querySelector("#store-case_pattern")!, "(?P<accession>S)");
+  await eventually(() => expect(text(dialog()!.querySelector(".pattern-try"))).toContain("Matches 1 of the 2 newest slides."));
+  expect([...dialog()!.querySelectorAll(".pattern-table tbody tr")].map(text)).toEqual(["S26-7;A1S26-7–A1–", "b.tiffno match"]);
+  type(dialog()!.querySelector("#store-case_pattern")!, "(");
+  await eventually(() => expect(text(dialog()!.querySelector(".pattern-try"))).toBe("The request is invalid."));
+  expect(sent).toEqual([{ case_pattern: "(?P<accession>S)" }, { case_pattern: "(" }]);
+});

@@ -18,5 +18,5 @@ CREATE TABLE cases (
 CREATE INDEX cases_accession ON cases (accession);
 CREATE INDEX cases_newest ON cases (newest, words);
 CREATE INDEX cases_name ON cases (name, key);
-CREATE INDEX cases_store_newest ON cases (store, newest);
+CREATE INDEX cases_store_newest ON cases (store, newest, words);
 CREATE INDEX cases_store_name ON cases (store, name, key);

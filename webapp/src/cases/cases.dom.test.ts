@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+
+import { eventually, list, open, problem, text, type, type Routes } from "../../test/dom";
+import type { SlideImage, Store } from "../api/types";
+import type { CaseDetail } from "./client";
+
+const slide = (id: string, block: string, stain: string): SlideImage => ({
+  id, store: "s1", file_name: `${id}.tiff`, label: null, barcode: null, size: 1000, state: "available", reason: null, revision: "r1", width: 4096, height: 4096, tile_width: 512, tile_height: 512,
+  max_zoom: 3, tile_url: `/api/v1/images/${id}/tiles/{z}/{x}/{y}`, mpp_x: 0.25, mpp_y: 0.25, objective_power: 40, created_at: new Date().toISOString(), accession: "S26/77 Müller", part: "A", block, stain, corrected: [],
+}) as unknown as SlideImage;
+
+const found: CaseDetail = {
+  accession: "S26/77 Müller", store: "s1", store_label: "Scanner 1", images: 3, blocks: ["A1", "A2"], stains: ["HE", "PAS"], newest: new Date().toISOString(), thumbnail_id: "i1",
+  slides: [slide("i1", "1", "HE"), slide("i2", "1", "PAS"), slide("i3", "2", "HE")],
+};
+const store = { id: "s1", label: "Scanner 1", mode: "in-place", root: "/slides", counts: {}, scopes: ["tiles", "label", "write"], declared: null } as unknown as Store;
+
+const routes: Routes = {
+  "GET /api/v1/cases": ({ url }) => list(url.searchParams.get("q") === "none" ? [] : [found]),
+  "GET /api/v1/cases/*": ({ url }) => (decodeURIComponent(url.pathname) === "/api/v1/cases/S26/77 Müller" ? { accession: found.accession, items: [found] } : problem(404, "No such case.")),
+  "GET /api/v1/stores": () => list([store]),
+  "GET /api/v1/images": () => list(found.slides),
+  "GET /api/v1/images/i1": () => found.slides[0]!,
+  "GET /api/v1/images/i2": () => found.slides[1]!,
+};
+
+test("lists cases, and opens one", async () => {
+  const page = await open("/cases", routes);
+  await eventually(() => expect(text(page.getByRole("link", { name: /S26\/77 Müller/ }))).toContain("3 slides"));
+  page.getByRole("link", { name: /S26\/77 Müller/ }).click();
+  await eventually(() => expect(decodeURIComponent(location.pathname)).toBe("/cases/S26/77 Müller"));
+  await eventually(() => expect([...document.querySelectorAll(".case-block h3")].map(text)).toEqual(["A1", "A2"]));
+  expect([...document.querySelectorAll(".case-stain .chip")].map(text)).toEqual(["HE", "PAS", "HE"]);
+});
+
+test("says that no case has a number", async () => {
+  const page = await open("/cases?q=none", routes);
+  await eventually(() => page.getByRole("heading", { name: "No case found" }));
+  expect(page.getByRole<HTMLInputElement>("searchbox").value).toBe("none");
+});
+
+test("says that a case is unknown", async () => {
+  const page = await open("/cases/S1", routes);
+  await eventually(() => expect(text(page.getByRole("alert"))).toMatch(/belongs to the case S1/));
+});
+
+test("corrects the names of a slide", async () => {
+  let sent: unknown;
+  await open("/cases/S26%2F77%20M%C3%BCller", { ...routes, "PATCH /api/v1/images/i2": ({ body }) => {
+    sent = body;
+    return found.slides[1]!;
+  } });
+  await eventually(() => document.querySelector<HTMLElement>('[aria-label="Correct the case of i2.tiff"]')!.click());
+  type(document.querySelector<HTMLInputElement>("#correct-stain")!, "Ki-67");
+  type(document.querySelector<HTMLInputElement>("#correct-block")!, "");
+  document.querySelector("dialog form")!.dispatchEvent(new Event("submit", { cancelable: true }));
+  await eventually(() => expect(document.querySelector("dialog")).toBeNull());
+  expect(typeof sent === "string" ? JSON.parse(sent) : sent).toEqual({ block: null, stain: "Ki-67" });
+});
+
+test("opens the case of an accession number", async () => {
+  await open("/open?accession=S26%2F77%20M%C3%BCller", routes);
+  await eventually(() => expect(decodeURIComponent(location.pathname)).toBe("/cases/S26/77 Müller"));
+});
+
+test("shows the slides of the case in the viewer", async () => {
+  await open("/slides/i1", routes);
+  await eventually(() => expect(document.querySelectorAll(".case-strip-slide")).toHaveLength(3));
+  expect([...document.querySelectorAll(".case-strip-slide")].map(text)).toEqual(["A1 HE", "A1 PAS", "A2 HE"]);
+  await eventually(() => expect(document.querySelector('[data-testid="next"]')!.getAttribute("href")).toBe("/slides/i2"));
+  expect(document.querySelector(".case-strip-compare")!.getAttribute("href")).toBe("/compare?ids=i1,i2");
+});
