@@ -37,6 +37,9 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	}
 	o.Folders = []string{folder}
 	s, err := c.start(ctx, std, o, func(ctx context.Context, cat *catalog.Catalog) error {
+		if err := nameDemoCases(ctx, cat, folder); err != nil {
+			return err
+		}
 		fmt.Fprintln(std.err, "Creating three demo slides. The first time this takes a minute.")
 		b := newBar(std.err, "creating slides")
 		err := synth.Demo(folder, b.set)
@@ -50,6 +53,27 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	}
 	defer s.Close()
 	return s.Run(ctx)
+}
+
+// nameDemoCases sets the case pattern of the demo slides, whose barcodes are like S26-01417;A1;HE.
+func nameDemoCases(ctx context.Context, c *catalog.Catalog, folder string) error {
+	list, err := c.Stores.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].Label != filepath.Base(folder) || list[i].CasePattern != "" {
+			continue
+		}
+		_, err := c.Stores.Update(ctx, list[i].ID, func(s *catalog.Store) error {
+			s.CasePattern = `^(?P<accession>S\d\d-\d+);(?P<part>[A-Z])(?P<block>\d+);(?P<stain>.+)$`
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settled waits until no image is in state arriving, for a limited time.
