@@ -178,7 +178,7 @@ func (cs *Cases) Get(ctx context.Context, accession string, stores []string) ([]
 // Slides returns the images of a case: those of each part and block together, in natural order,
 // then by stain; at most 1,000.
 func (cs *Cases) Slides(ctx context.Context, store, accession string) ([]Image, error) {
-	list, err := cs.records(ctx, cs.read, `s.closing = 0 AND i.accession = $1 AND i.store + 0 = (SELECT n FROM stores WHERE id = $2) AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n DESC LIMIT $3`,
+	list, err := cs.records(ctx, cs.read, `s.closing = 0 AND i.accession = $1 AND i.store + 0 = (SELECT n FROM stores WHERE id = $2) AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n + 0 DESC LIMIT $3`,
 		clean(accession), clean(store), maxCaseImages)
 	if err != nil {
 		return nil, err
@@ -204,13 +204,13 @@ func (cs *Cases) describe(ctx context.Context, found []casePosition) ([]Case, er
 	for _, p := range found {
 		if p.images <= maxUsualCase {
 			usual = append(usual, p.of.accession)
-		} else if err := cs.addImages(ctx, byKey, `i.accession = $1 AND i.store + 0 = $2 AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n DESC LIMIT 1000`, p.of.accession, p.of.store); err != nil {
+		} else if err := cs.addImages(ctx, byKey, `i.accession = $1 AND i.store + 0 = $2 AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n + 0 DESC LIMIT 1000`, p.of.accession, p.of.store); err != nil {
 			return nil, err
 		}
 	}
 	if len(usual) > 0 {
 		// Another store may have a large case of the same number.
-		err := cs.addImages(ctx, byKey, `i.accession `+fmt.Sprintf(cs.among, 1)+` AND i.store + 0 `+fmt.Sprintf(cs.among, 2)+` AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n DESC LIMIT 100000`, cs.list(usual), cs.list(storesOfCases(found)))
+		err := cs.addImages(ctx, byKey, `i.accession `+fmt.Sprintf(cs.among, 1)+` AND i.store + 0 `+fmt.Sprintf(cs.among, 2)+` AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n + 0 DESC LIMIT 100000`, cs.list(usual), cs.list(storesOfCases(found)))
 		if err != nil {
 			return nil, err
 		}
