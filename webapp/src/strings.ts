@@ -536,6 +536,16 @@ export const t = {
     stale: "The list could not be refreshed.",
   },
 
+  look: {
+    picture: "Pictures of the cards",
+    pictures: { tissue: "Tissue", glass: "Glass" },
+    size: "Size of the cards",
+    sizes: { small: "Small cards", medium: "Medium cards", large: "Large cards", list: "List" },
+    columns: { name: "Name", store: "Store", folder: "Folder", accession: "Case", block: "Block", stain: "Stain", scanner: "Scanner", magnification: "Scan", size: "File", date: "Added", state: "State" },
+    select: "Select",
+    actions: "Actions",
+  },
+
   viewer: {
     back: "Back to the slides",
     stage: (name: string): string => `Slide ${name}. Arrow keys move, plus and minus zoom, question mark lists all shortcuts.`,

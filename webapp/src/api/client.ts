@@ -99,7 +99,7 @@ export interface ExactQuery {
 }
 
 // listFields are the fields that lists of slides show. All fields of 60 slides are 140 KB.
-const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "folder", "external_id", "accession", "part", "block", "stain", "corrected", "size", "associated"] as const;
+const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "folder", "external_id", "accession", "part", "block", "stain", "corrected", "size", "associated", "vendor", "created_at"] as const;
 const deletedFields = [...listFields, "deleted_at", "missing_since"] as const;
 
 // A ListedImage has the fields of an image that lists show.

@@ -10,9 +10,12 @@ import { icon } from "../ui/icons";
 import { onPictureError } from "../ui/picture";
 import { plainReason, stateBadge, stateIcon, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "../viewer/magnification";
+import { rememberedLook, shapes, type Look, type Size } from "./look";
 import { isSelected, select } from "./selection";
 
-const previewHeight = 120; // page pixels; requested at twice the size for dense screens
+// pictureHeights are the heights of requested pictures, for dense screens. Small and medium cards
+// share theirs: they are in the caches already.
+const pictureHeights: Record<Size, number> = { small: 240, medium: 240, large: 480, list: 240 };
 
 // slideName is the display name of a slide: its label, else its file name; its id for callers who
 // can see neither.
@@ -20,7 +23,7 @@ export function slideName(image: ListedImage): string {
   return image.label || image.file_name || t.gallery.untitled(image.id);
 }
 
-export function slideCard(image: ListedImage, query: string, menu: Node | null = null): HTMLElement {
+export function slideCard(image: ListedImage, query: string, menu: Node | null = null, look: Look = { ...rememberedLook(), size: "medium" }): HTMLElement {
   const name = slideName(image);
   const href = `/slides/${encodeURIComponent(image.id)}`;
   return h(
@@ -29,7 +32,7 @@ export function slideCard(image: ListedImage, query: string, menu: Node | null =
     h(
       "a",
       { class: "card-link", href, "data-page": true },
-      image.state === "available" || showsPictures(image) ? preview(image) : h("div", { class: "card-picture card-reason", title: image.reason }, icon(stateIcon(image.state), 22), h("p", null, plainReason(stateReason(image)))),
+      image.state === "available" || showsPictures(image) ? preview(image, look) : h("div", { class: "card-picture card-reason", title: image.reason }, icon(stateIcon(image.state), 22), h("p", null, plainReason(stateReason(image)))),
       h(
         "div",
         { class: "card-text" },
@@ -44,7 +47,7 @@ export function slideCard(image: ListedImage, query: string, menu: Node | null =
 }
 
 // selector is a checkbox to select a slide for comparison.
-function selector(id: string, name: string): HTMLElement {
+export function selector(id: string, name: string): HTMLElement {
   const box = h("input", { type: "checkbox", "aria-label": t.compare.select(name), onchange: () => select(id, box.checked) });
   box.checked = isSelected(id);
   return h("label", { class: "card-select", title: t.compare.selectTitle }, box);
@@ -73,7 +76,8 @@ function facts(image: ListedImage): HTMLElement[] {
   const area = image.width && image.height && image.mpp_x ? formatArea(image.width, image.height, image.mpp_x, image.mpp_y ?? image.mpp_x) : null;
   const scan = [
     full && power ? h("span", { class: "power", title: full.derived ? t.gallery.derived(power) : t.gallery.objective(power) }, full.derived ? `≈ ${power}` : power) : null,
-    area ? h("span", null, area) : null,
+    image.stain ? h("span", { class: "stain ellipsis", title: t.look.columns.stain }, image.stain) : null,
+    area ? h("span", { class: "area" }, area) : null,
   ];
   const sizes = [
     image.width && image.height ? h("span", { class: "ellipsis" }, formatPixels(image.width, image.height)) : null,
@@ -87,12 +91,15 @@ function showsPictures(image: ListedImage): boolean {
   return image.state === "unsupported" && !!image.associated?.some((kind) => kind !== "thumbnail");
 }
 
-// preview is the label and macro; if the server has none, a thumbnail rendered from the slide.
-function preview(image: ListedImage): HTMLElement {
+// preview is the picture of a card: the glass (label and macro) or the tissue; the other one if the
+// server does not have it. A slide whose tiles cannot be decoded has the glass only.
+function preview(image: ListedImage, look: Look): HTMLElement {
   const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
   const frame = h("div", { class: "card-picture loading" }, picture);
-  const thumbnail = imageURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
-  const sources = isLabelled(image) ? [imageURL(image, "preview", { height: previewHeight * 2 }), thumbnail] : [thumbnail];
+  const height = pictureHeights[look.size];
+  const tissue = imageURL(image, "thumbnail", { width: Math.round(height * 8 / 3), height });
+  const glass = imageURL(image, "preview", { height });
+  const sources = !isLabelled(image) ? [tissue] : look.picture === "tissue" && image.state === "available" ? [tissue, glass] : [glass, tissue];
   picture.addEventListener("load", () => frame.classList.remove("loading"));
   onPictureError(picture, () => {
     if (!picture.isConnected) return;
@@ -111,10 +118,10 @@ function preview(image: ListedImage): HTMLElement {
 }
 
 // cardGrid are the options of a grid of cards of slides.
-export const cardGrid = { key: (image: ListedImage): string => image.id, same: sameCard, minWidth: 300, height: 246, gap: 16 };
+export const cardGrid = { key: (image: ListedImage): string => image.id, same: sameCard, ...shapes.medium };
 
 // sameCard reports whether the cards of two slides are identical.
 function sameCard(a: ListedImage, b: ListedImage): boolean {
   return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
-    a.file_name === b.file_name && a.folder === b.folder && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
+    a.file_name === b.file_name && a.accession === b.accession && a.part === b.part && a.block === b.block && a.stain === b.stain && a.folder === b.folder && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
 }

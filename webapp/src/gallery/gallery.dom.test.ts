@@ -181,3 +181,44 @@ for (const [address, says] of [
     await eventually(() => expect(text(page.getByRole("alert"))).toMatch(says));
   });
 }
+
+test("shows the tissue instead of the glass, and remembers it", async () => {
+  const routes = { "GET /api/v1/images": () => list([image]) };
+  const page = await open("/", routes);
+  const source = (): string => card().querySelector("img")?.getAttribute("src") ?? "";
+  await eventually(() => expect(source()).toContain("/preview?"));
+  (await eventually(() => page.getByRole("radio", { name: "Tissue" }))).click();
+  await eventually(() => expect(source()).toContain("/thumbnail?"));
+  await open("/", routes);
+  await eventually(() => expect(source()).toContain("/thumbnail?"));
+});
+
+test("has cards of three sizes and a table, and remembers which", async () => {
+  const shown: SlideImage = { ...image, folder: "S26-00077 Müller", accession: "S26-00077", part: "A", block: "1", stain: "HE", vendor: "PHILIPS", created_at: "2031-05-20T08:00:00Z" };
+  const routes = { "GET /api/v1/images": () => list([shown, { ...image, id: "i2", label: "S26-9", state: "missing" }]) };
+  const page = await open("/", routes);
+  await eventually(() => expect(card().style.height).toBe("246px"));
+  for (const [name, height] of [["Small cards", "172px"], ["Large cards", "390px"]] as const) {
+    page.getByRole("radio", { name }).click();
+    await eventually(() => expect(card().style.height).toBe(height));
+  }
+  page.getByRole("radio", { name: "List" }).click();
+  const table = await eventually(() => page.getByRole("table", { name: "Slides" }));
+  expect([...table.querySelectorAll("[role=columnheader]")].map(text)).toEqual(["Select", "Name", "Store", "Folder", "Case", "Block", "Stain", "Scanner", "Scan", "File", "Added", "State", "Actions"]);
+  expect([...card().querySelectorAll("[role=cell]:not(.cell-select, .cell-name, .cell-menu)")].map(text)).toEqual(["s1", "Folder S26-00077 Müller", "S26-00077", "A1", "HE", "PHILIPS", "40×", "284 MB", "May 20, 2031", "Available"]);
+  expect(text(document.querySelector('[data-id="i2"] .badge'))).toBe("Missing");
+  await open("/", routes);
+  await eventually(() => expect(document.querySelector("[role=row].card")).not.toBeNull());
+});
+
+test("offers no glass to callers who may not see labels", async () => {
+  const page = await open("/", {
+    "GET /api/v1/auth/session": () => ({ mode: "builtin", user: { id: "u1", name: "anna" }, admin: false, scopes: ["tiles"], token: false, central: null }),
+    "GET /api/v1/stores": () => list([{ id: "s1", label: "Archive", mode: "in-place", endpoint: null, scopes: ["tiles"] }]),
+    "GET /api/v1/images": () => list([{ ...image, label: null, file_name: null, stain: "HE" }]),
+  });
+  await eventually(() => expect(text(document.querySelector(".stain"))).toBe("HE"));
+  await eventually(() => expect(card().querySelector("img")!.getAttribute("src")).toContain("/thumbnail?"));
+  expect(page.queryByRole("radio", { name: "Glass" })).toBeNull();
+  expect(page.queryByRole("radio", { name: "List" })).not.toBeNull();
+});

@@ -8,7 +8,11 @@ export interface GridOptions<T> {
   height: number; // of a card
   gap: number;
   onEnd: () => void; // called when the last rows are near
+  table?: boolean; // the cards are rows of a table
 }
+
+// A Shape is the size of cards.
+export type Shape = Pick<GridOptions<unknown>, "minWidth" | "height" | "gap">;
 
 interface Shown<T> {
   element: HTMLElement;
@@ -25,8 +29,9 @@ export class Grid<T> {
   private cardWidth = 0;
   private frame = 0;
 
-  constructor(element: HTMLElement, private readonly o: GridOptions<T>, signal: AbortSignal) {
+  constructor(element: HTMLElement, private o: GridOptions<T>, signal: AbortSignal) {
     this.element = element;
+    this.o = { ...o };
     const schedule = (): void => {
       this.frame ||= requestAnimationFrame(() => {
         this.frame = 0;
@@ -52,6 +57,23 @@ export class Grid<T> {
     this.count = count;
     this.measure();
     this.update();
+  }
+
+  // setShape changes the size of the cards, and what they look like. The first visible one stays in
+  // view.
+  setShape({ minWidth, height, gap }: Shape): void {
+    const first = this.firstVisible();
+    Object.assign(this.o, { minWidth, height, gap });
+    this.clear();
+    this.measure();
+    if (first > 0) this.scrollTo(first, "top");
+    this.update();
+  }
+
+  // firstVisible is the index of the first card in the window.
+  firstVisible(): number {
+    const top = -this.element.getBoundingClientRect().top;
+    return Math.max(0, Math.floor(top / this.rowHeight)) * this.columns;
   }
 
   // focus focuses the card of a key, if it exists.
@@ -143,6 +165,10 @@ export class Grid<T> {
     element.style.width = `${this.cardWidth}px`;
     element.style.height = `${this.o.height}px`;
     element.style.transform = `translate(${column * (this.cardWidth + this.o.gap)}px, ${row * this.rowHeight}px)`;
+    if (this.o.table) {
+      element.setAttribute("aria-rowindex", String(index + 2)); // 1 is the header
+      return;
+    }
     element.setAttribute("aria-posinset", String(index + 1));
     element.setAttribute("aria-setsize", String(this.count ?? -1));
   }
@@ -164,11 +190,11 @@ export class Grid<T> {
     shown.element.querySelector<HTMLElement>("a")?.focus({ preventScroll: true });
   }
 
-  private scrollTo(index: number): void {
+  scrollTo(index: number, edge: "nearest" | "top" = "nearest"): void {
     const margin = 24;
     const header = document.querySelector("header")?.offsetHeight ?? 0;
     const top = this.element.getBoundingClientRect().top + Math.floor(index / this.columns) * this.rowHeight;
-    if (top < header + margin) window.scrollBy(0, top - header - margin);
+    if (edge === "top" || top < header + margin) window.scrollBy(0, top - header - margin);
     else if (top + this.o.height > window.innerHeight - margin) window.scrollBy(0, top + this.o.height + margin - window.innerHeight);
   }
 }

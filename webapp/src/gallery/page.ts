@@ -21,7 +21,9 @@ import { fill, labelledSelect, type Select } from "../ui/select";
 import { cardGrid, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
 import { Grid } from "./grid";
+import { lookControls, rememberedLook, shapes, type Look } from "./look";
 import { everything, queryOf, searchOf } from "./query";
+import { SlideTable, slideRow } from "./rows";
 import { slideMenu } from "./slide-menu";
 import { tray } from "./tray";
 
@@ -53,18 +55,22 @@ class Gallery {
   private readonly list = h("ul", { class: "grid", "aria-label": t.gallery.list, role: "list" });
   private readonly fresh = h("button", { type: "button", class: "fresh", hidden: true, onclick: () => this.showFresh() });
   private readonly foot = h("div", { class: "grid-foot" });
-  private readonly grid: Grid<ListedImage>;
+  private readonly table = new SlideTable();
+  private readonly slides = h("div", { class: "slides" }, this.list, this.table.element);
+  private look = rememberedLook();
+  private readonly lookControls = lookControls({ ...this.look }, (look) => this.setLook(look));
+  private readonly cards: Grid<ListedImage>;
+  private readonly rows: Grid<ListedImage>;
 
   constructor(root: HTMLElement, private readonly signal: AbortSignal) {
     document.title = `${t.gallery.title} · ${t.name}`;
-    root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.list, this.foot), tray(this.list, signal));
-    this.grid = new Grid(this.list, {
-      ...cardGrid,
-      card: (image) => slideCard(image, this.query.q, this.menu(image)),
-      onEnd: () => {
-        if (this.feed.status === "ready" && !this.feed.problem) void this.feed.load();
-      },
-    }, signal);
+    root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.slides, this.foot), tray(this.slides, signal));
+    const onEnd = (): void => {
+      if (this.feed.status === "ready" && !this.feed.problem) void this.feed.load();
+    };
+    this.cards = new Grid(this.list, { ...cardGrid, ...shapes[this.look.size], card: (image) => slideCard(image, this.query.q, this.menu(image), this.look), onEnd }, signal);
+    this.rows = new Grid(this.table.rows, { ...cardGrid, ...shapes.list, table: true, card: (image) => slideRow(image, { query: this.query.q, stores: this.stores, menu: this.menu(image) }), onEnd }, signal);
+    this.slides.dataset.size = this.look.size;
     this.search.value = this.query.q;
     this.listen();
     this.useFeed(feedFor(this.query));
@@ -81,6 +87,22 @@ class Gallery {
     void prefetchViewer();
   }
 
+  private get grid(): Grid<ListedImage> {
+    return this.look.size === "list" ? this.rows : this.cards;
+  }
+
+  // setLook shows the slides in another way. The first visible one stays in view.
+  private setLook(look: Look): void {
+    const first = this.grid.firstVisible();
+    this.cards.clear();
+    this.rows.clear();
+    this.look = { ...look };
+    this.slides.dataset.size = look.size;
+    if (look.size !== "list") this.cards.setShape(shapes[look.size]);
+    this.render();
+    if (first > 0) this.grid.scrollTo(first, "top");
+  }
+
   private header(): HTMLElement {
     return h(
       "header",
@@ -90,7 +112,7 @@ class Gallery {
       navigation("slides"),
       h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
       barEnd(),
-      h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame),
+      h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame, this.lookControls.element),
     );
   }
 
@@ -109,7 +131,7 @@ class Gallery {
   private listen(): void {
     const { signal } = this;
     let timer = 0;
-    this.list.addEventListener("click", (event) => {
+    this.slides.addEventListener("click", (event) => {
       this.feed.opened = (event.target as Element).closest<HTMLElement>(".card")?.dataset.id ?? null;
     });
     this.search.addEventListener("input", () => {
@@ -125,7 +147,7 @@ class Gallery {
       }
       if (event.key === "ArrowDown") {
         event.preventDefault();
-        this.list.querySelector("a")?.focus();
+        this.grid.element.querySelector("a")?.focus();
       }
     });
     document.addEventListener("keydown", (event) => {
@@ -200,6 +222,7 @@ class Gallery {
 
   private renderSearch(): void {
     const { labels } = this;
+    this.lookControls.showPictures(labels !== "none");
     this.search.disabled = labels === "none" && !this.query.q;
     this.search.placeholder = { all: t.gallery.searchHint, some: t.access.someLabelsHint, none: t.access.noLabels }[labels];
     this.search.title = { all: "", some: t.access.someLabels, none: t.access.noLabelsSearch }[labels];
@@ -230,7 +253,10 @@ class Gallery {
   private render(): void {
     const { feed } = this;
     const known = feed.complete ? feed.items.length : this.query.q ? null : this.total(this.query.state);
-    this.list.hidden = feed.items.length === 0; // before the grid measures it
+    // Before the grid measures them.
+    this.list.hidden = feed.items.length === 0 || this.look.size === "list";
+    this.table.element.hidden = feed.items.length === 0 || this.look.size !== "list";
+    if (this.look.size === "list") this.table.fit(feed.items, known, this.stores.length > 1);
     this.grid.setItems(feed.items, known);
     if (!this.labelledSlide && session().mode !== "central" && feed.items.some(isLabelled)) {
       this.labelledSlide = true;
