@@ -17,7 +17,8 @@ import { h, replace } from "../ui/dom";
 import { header } from "../ui/header";
 import { icon } from "../ui/icons";
 import { message } from "../ui/message";
-import { blockOf, getCase, type CaseDetail } from "./client";
+import { blockOf, getCase, type CaseDetail, type ExpectedSlide } from "./client";
+import { completeness } from "./completeness";
 import { correctButton } from "./correct";
 import { openCase } from "./current";
 
@@ -67,13 +68,14 @@ class CasePage {
       { class: "case-section", "aria-label": several ? c.store_label : null },
       h("div", { class: "case-head" },
         several ? h("h2", null, c.store_label) : h("p", { class: "quiet" }, c.store_label),
+        completeness(c),
         h("p", { class: "quiet" }, [t.cases.slides(c.images), c.stains.join(", ")].filter(Boolean).join(" · ")),
         available.length > 1 ? h("a", { class: "button plain", href: compareAddress(available.slice(0, mostSlides).map(({ id }) => id)), "data-page": true }, icon("compare", 18), available.length > mostSlides ? t.cases.compareFirst(mostSlides) : t.cases.compareAll) : null),
-      ...groups(c.slides).map(([block, slides]) => h(
+      ...groups(c).map(([block, slides, missing]) => h(
         "div",
         { class: "case-block" },
         h("h3", null, block || t.cases.noBlock),
-        h("ul", { class: "case-grid", role: "list" }, ...slides.map((image) => this.card(image))),
+        h("ul", { class: "case-grid", role: "list" }, ...slides.map((image) => this.card(image)), ...missing.map(missingCard)),
       )),
     );
   }
@@ -86,12 +88,29 @@ class CasePage {
   }
 }
 
-// groups are the slides of each block, in the order of the case.
-function groups(slides: ListedImage[]): [string, ListedImage[]][] {
-  const found = new Map<string, ListedImage[]>();
-  for (const image of slides) {
-    const block = blockOf(image);
-    found.set(block, [...(found.get(block) ?? []), image]);
-  }
-  return [...found];
+// missingCard is the empty place of a slide that was ordered and has not arrived.
+function missingCard(slide: ExpectedSlide): HTMLElement {
+  const stain = h("p", { class: "case-stain" }, slide.stain ? h("span", { class: "chip" }, slide.stain) : h("span", { class: "quiet" }, t.cases.noStain));
+  const code = slide.barcode ? h("p", { class: "barcode" }, icon("barcode", 16), h("span", { class: "visually-hidden" }, `${t.gallery.barcode} `), h("span", { class: "ellipsis" }, slide.barcode)) : null;
+  return h("li", { class: "case-slide" }, stain, h("div", { class: "case-expected" }, icon("clock", 22), h("p", null, t.cases.expected), code));
 }
+
+type Group = [block: string, slides: ListedImage[], missing: ExpectedSlide[]];
+
+// groups are the slides of each block, in the order of the case, and those that are missing. A block
+// of which all slides are missing is where it belongs among the others.
+function groups({ slides, expected }: CaseDetail): Group[] {
+  const found = new Map<string, Group>();
+  const group = (slide: Pick<ListedImage, "part" | "block">): Group => {
+    const block = blockOf(slide);
+    if (!found.has(block)) found.set(block, [block, [], []]);
+    return found.get(block)!;
+  };
+  for (const image of slides) group(image)[1].push(image);
+  const missing = (expected ?? []).filter(({ state }) => state === "missing");
+  for (const slide of missing) group(slide)[2].push(slide);
+  const all = [...found.values()];
+  return missing.length > 0 ? all.sort(([a], [b]) => natural.compare(a, b)) : all;
+}
+
+const natural = new Intl.Collator("en", { numeric: true });

@@ -70,3 +70,26 @@ test("shows the slides of the case in the viewer", async () => {
   await eventually(() => expect(document.querySelector('[data-testid="next"]')!.getAttribute("href")).toBe("/slides/i2"));
   expect(document.querySelector(".case-strip-compare")!.getAttribute("href")).toBe("/compare?ids=i1,i2");
 });
+
+test("shows the ordered slides that have not arrived, and that a case is complete", async () => {
+  const ordered: CaseDetail = {
+    ...found, complete: false, missing: 2,
+    expected: [
+      { barcode: "S26-77;A1;HE", part: "A", block: "1", stain: "HE", state: "arrived" },
+      { barcode: "S26-77;A1;CD3", part: "A", block: "1", stain: "CD3", state: "missing" },
+      { barcode: null, part: "A", block: "10", stain: null, state: "missing" },
+      { barcode: "S26-77;B1;HE", part: "B", block: "1", stain: "HE", state: "cancelled" },
+    ],
+  };
+  const other: CaseDetail = { ...found, store: "s2", store_label: "Scanner 2", slides: [slide("i4", "1", "HE")], complete: true, expected: [] };
+  const page = await open("/cases/S26%2F77%20M%C3%BCller", { ...routes, "GET /api/v1/cases/*": () => ({ accession: found.accession, items: [ordered, other] }) });
+  await eventually(() => expect([...document.querySelectorAll(".case-section .badge")].map(text)).toEqual(["2 slides missing", "Complete"]));
+  const first = page.getByRole("region", { name: "Scanner 1" });
+  expect([...first.querySelectorAll(".case-block h3")].map(text)).toEqual(["A1", "A2", "A10"]);
+  expect([...first.querySelectorAll(".case-expected")].map(text)).toEqual([expect.stringContaining("S26-77;A1;CD3"), "Ordered, not scanned yet"]);
+});
+
+test("shows in the list which cases are complete", async () => {
+  const page = await open("/cases", { ...routes, "GET /api/v1/cases": () => list([{ ...found, complete: true, missing: 0 }, { ...found, accession: "S26-78", complete: false, missing: 1 }, { ...found, accession: "S26-79" }]) });
+  await eventually(() => expect(page.getAllByRole("listitem").map((row) => text(row.querySelector(".badge")))).toEqual(["Complete", "1 slide missing", ""]));
+});

@@ -13,10 +13,22 @@ export interface Case {
   stains: string[];
   newest: string;
   thumbnail_id: string | null;
+  complete?: boolean | null; // whether all ordered slides have arrived; absent if none were ordered
+  missing?: number | null; // of the ordered slides
+}
+
+// An ExpectedSlide was ordered by the laboratory system.
+export interface ExpectedSlide {
+  barcode: string | null;
+  part: string | null;
+  block: string | null;
+  stain: string | null;
+  state: "missing" | "arrived" | "cancelled";
 }
 
 export interface CaseDetail extends Case {
   slides: SlideImage[];
+  expected?: ExpectedSlide[] | null;
 }
 
 export interface CaseQuery {

@@ -17,6 +17,7 @@ import { onPictureError } from "../ui/picture";
 import { fill, labelledSelect } from "../ui/select";
 import { storeName } from "../stores/card";
 import { caseAddress, listCases, type Case, type CaseQuery } from "./client";
+import { completeness } from "./completeness";
 
 const searchDelay = 180; // milliseconds after the last key
 const pageSize = 50;
@@ -135,7 +136,7 @@ function caseRow(c: Case, q: string): HTMLElement {
     h("a", { class: "case-link", href: caseAddress(c.accession, c.store), "data-page": true },
       thumbnail(c.thumbnail_id),
       h("span", { class: "case-names" },
-        h("strong", { class: "case-accession" }, ...highlighted(c.accession, q)),
+        h("span", { class: "case-title-line" }, h("strong", { class: "case-accession" }, ...highlighted(c.accession, q)), completeness(c)),
         h("span", { class: "quiet ellipsis" }, c.store_label)),
       h("span", { class: "case-stains" }, ...c.stains.slice(0, 8).map((stain) => h("span", { class: "chip" }, stain)), c.stains.length > 8 ? h("span", { class: "quiet" }, `+${formatCount(c.stains.length - 8)}`) : null),
       h("span", { class: "case-facts quiet" }, h("span", null, t.cases.slides(c.images)), c.blocks.length ? h("span", null, t.cases.blocks(c.blocks.length)) : null, h("time", { datetime: c.newest }, formatDay(c.newest)))),

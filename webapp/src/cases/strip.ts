@@ -23,11 +23,14 @@ export async function caseStrip(image: SlideImage, signal: AbortSignal): Promise
   if (slides.length < 2) return null;
   openCase(slides.map(({ id }) => id));
   const list = h("ul", { role: "list" }, ...slides.map((slide) => item(slide, image)));
-  const toggle = iconButton("up", t.cases.strip, () => show(list.hidden === true), { class: "icon-button small case-strip-toggle" });
+  const toggle = iconButton("up", t.cases.strip, () => {
+    show(list.hidden === true);
+    remember("case-strip", list.hidden ? "closed" : "open");
+  }, { class: "icon-button small case-strip-toggle" });
   const strip = h("nav", { class: "case-strip float", "aria-label": t.cases.stripOf(image.accession), "data-testid": "case-strip" },
     h("div", { class: "case-strip-head" }, h("a", { href: caseAddress(image.accession, image.store), "data-page": true, class: "case-strip-name ellipsis" }, image.accession), h("span", { class: "quiet" }, t.cases.slides(slides.length)), toggle),
     list);
-  show(remembered("case-strip") !== "closed");
+  show((remembered("case-strip") ?? (window.innerWidth < 700 ? "closed" : "open")) === "open");
   setTimeout(() => list.querySelector<HTMLElement>("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }));
   return strip;
 
@@ -35,7 +38,6 @@ export async function caseStrip(image: SlideImage, signal: AbortSignal): Promise
     list.hidden = !open;
     toggle.setAttribute("aria-expanded", String(open));
     strip.classList.toggle("closed", !open);
-    remember("case-strip", open ? "open" : "closed");
   }
 }
 

@@ -71,6 +71,9 @@ class Gallery {
     this.cards = new Grid(this.list, { ...cardGrid, ...shapes[this.look.size], card: (image) => slideCard(image, this.query.q, this.menu(image), this.look), onEnd }, signal);
     this.rows = new Grid(this.table.rows, { ...cardGrid, ...shapes.list, table: true, card: (image) => slideRow(image, { query: this.query.q, stores: this.stores, menu: this.menu(image) }), onEnd }, signal);
     this.slides.dataset.size = this.look.size;
+    const resized = new ResizeObserver(() => this.fitTable());
+    resized.observe(this.slides);
+    signal.addEventListener("abort", () => resized.disconnect());
     this.search.value = this.query.q;
     this.listen();
     this.useFeed(feedFor(this.query));
@@ -112,7 +115,7 @@ class Gallery {
       navigation("slides"),
       h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
       barEnd(),
-      h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame, this.lookControls.element),
+      h("div", { class: "filters" }, this.count, h("div", { class: "filter-selects" }, this.store.frame, this.state.frame, this.sort.frame), this.lookControls.element),
     );
   }
 
@@ -256,7 +259,7 @@ class Gallery {
     // Before the grid measures them.
     this.list.hidden = feed.items.length === 0 || this.look.size === "list";
     this.table.element.hidden = feed.items.length === 0 || this.look.size !== "list";
-    if (this.look.size === "list") this.table.fit(feed.items, known, this.stores.length > 1);
+    this.fitTable();
     this.grid.setItems(feed.items, known);
     if (!this.labelledSlide && session().mode !== "central" && feed.items.some(isLabelled)) {
       this.labelledSlide = true;
@@ -266,6 +269,10 @@ class Gallery {
     if (feed.pending > 0) replace(this.fresh, icon("up", 16), t.gallery.fresh(feed.pending));
     this.renderCount(known);
     this.renderFoot();
+  }
+
+  private fitTable(): void {
+    if (this.look.size === "list") this.table.fit(this.feed.items, this.feed.complete ? this.feed.items.length : null, this.stores.length > 1);
   }
 
   private renderCount(known: number | null): void {

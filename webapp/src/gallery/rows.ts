@@ -2,6 +2,7 @@
 
 import type { ListedImage } from "../api/client";
 import type { Store } from "../api/types";
+import { blockOf } from "../cases/client";
 import { formatBytes, formatDay } from "../format";
 import { t } from "../strings";
 import { h, highlighted, type Child } from "../ui/dom";
@@ -18,24 +19,30 @@ export interface RowContext {
 
 interface Column {
   name: keyof typeof t.look.columns;
-  width: string; // of a grid column
+  width: number; // in page pixels; wider if grow
+  grow?: number; // share of the space that is left
   optional?: (image: ListedImage) => unknown; // a column that is shown if a slide has a value
   cell: (image: ListedImage, context: RowContext) => Child[];
 }
 
 const columns: Column[] = [
-  { name: "name", width: "minmax(160px, 3fr)", cell: (image, { query }) => [nameLink(image, query)] },
-  { name: "store", width: "minmax(80px, 1.2fr)", cell: (image, { stores }) => [ellipsis(storeText(image, stores))] },
-  { name: "folder", width: "minmax(90px, 1.6fr)", optional: (image) => image.folder, cell: (image, { query }) => [image.folder ? folderName(image.folder, query) : null] },
-  { name: "accession", width: "minmax(90px, 1.2fr)", optional: (image) => image.accession, cell: (image) => [ellipsis(image.accession)] },
-  { name: "block", width: "64px", optional: (image) => image.block || image.part, cell: (image) => [ellipsis(`${image.part ?? ""}${image.block ?? ""}`)] },
-  { name: "stain", width: "minmax(56px, 0.7fr)", optional: (image) => image.stain, cell: (image) => [ellipsis(image.stain)] },
-  { name: "scanner", width: "minmax(70px, 1fr)", optional: (image) => image.vendor, cell: (image) => [ellipsis(image.vendor)] },
-  { name: "magnification", width: "64px", cell: (image) => [magnification(image)] },
-  { name: "size", width: "78px", cell: (image) => [image.size === null ? null : formatBytes(image.size)] },
-  { name: "date", width: "106px", cell: (image) => [image.created_at ? h("time", { datetime: image.created_at }, formatDay(image.created_at)) : null] },
-  { name: "state", width: "104px", optional: (image) => image.state !== "available", cell: (image) => [image.state === "available" ? h("span", { class: "quiet" }, t.state.available ?? "") : stateBadge(image.state)] },
+  { name: "name", width: 150, grow: 3, cell: (image, { query }) => [nameLink(image, query)] },
+  { name: "store", width: 80, grow: 1.2, cell: (image, { stores }) => [ellipsis(storeText(image, stores))] },
+  { name: "folder", width: 100, grow: 1.6, optional: (image) => image.folder, cell: (image, { query }) => [image.folder ? folderName(image.folder, query) : null] },
+  { name: "accession", width: 90, grow: 1.2, optional: (image) => image.accession, cell: (image) => [ellipsis(image.accession)] },
+  { name: "block", width: 60, optional: (image) => blockOf(image), cell: (image) => [ellipsis(blockOf(image))] },
+  { name: "stain", width: 60, grow: 0.7, optional: (image) => image.stain, cell: (image) => [ellipsis(image.stain)] },
+  { name: "scanner", width: 80, grow: 1, optional: (image) => image.vendor, cell: (image) => [ellipsis(image.vendor)] },
+  { name: "magnification", width: 60, cell: (image) => [magnification(image)] },
+  { name: "size", width: 76, cell: (image) => [image.size === null ? null : formatBytes(image.size)] },
+  { name: "date", width: 100, cell: (image) => [image.created_at ? h("time", { datetime: image.created_at }, formatDay(image.created_at)) : null] },
+  { name: "state", width: 116, cell: (image) => [image.state === "available" ? h("span", { class: "quiet" }, t.state.available ?? "") : stateBadge(image.state)] },
 ];
+
+// dispensable columns are left out of a narrow window, in this order.
+const dispensable: Column["name"][] = ["scanner", "size", "folder", "store", "state", "block", "accession", "date", "stain", "magnification"];
+const gap = 12; // page pixels between columns
+const ends = [36, 40]; // widths of the columns for selecting, and of the menu
 
 const ellipsis = (text: string | null | undefined): Child => (text ? h("span", { class: "ellipsis", title: text }, text) : null);
 
@@ -49,11 +56,11 @@ function magnification(image: ListedImage): string | null {
   return full ? `${full.derived ? "≈ " : ""}${formatMagnification(full.power)}` : null;
 }
 
-// nameLink is the name of a slide, and on narrow screens what tells it from others below it.
+// nameLink is the name of a slide; in a narrow window also what the columns left out would show.
 function nameLink(image: ListedImage, query: string): HTMLElement {
   const name = slideName(image);
-  const more = [image.accession, [image.part, image.block].filter(Boolean).join(""), image.stain, magnification(image)].filter(Boolean).join(" · ");
-  return h("a", { class: "row-link", href: `/slides/${encodeURIComponent(image.id)}`, "data-page": true, title: name }, h("span", { class: "ellipsis" }, ...highlighted(name, query)), h("span", { class: "row-more quiet ellipsis", "aria-hidden": "true" }, more));
+  const more = [image.accession, blockOf(image), image.stain, magnification(image)].filter(Boolean).join(" · ");
+  return h("a", { class: "row-link", href: `/slides/${encodeURIComponent(image.id)}`, "data-page": true, title: name }, h("span", { class: "row-name" }, h("span", { class: "ellipsis" }, ...highlighted(name, query)), image.state === "available" ? null : h("span", { class: "row-state" }, stateBadge(image.state))), h("span", { class: "row-more quiet ellipsis" }, more));
 }
 
 // slideRow is a row of the table. It has the class of a card, as what can be done with both is the
@@ -84,11 +91,19 @@ export class SlideTable {
     );
   }
 
-  // fit shows the columns of which a slide has a value.
+  // fit shows the columns of which a slide has a value, as far as there is space.
   fit(images: ListedImage[], count: number | null, manyStores: boolean): void {
-    const shown = columns.filter(({ name, optional }) => (name === "store" ? manyStores : !optional || images.some(optional)));
-    for (const { name } of columns) this.element.classList.toggle(`without-${name}`, !shown.some((column) => column.name === name));
-    this.element.style.setProperty("--columns", `36px ${shown.map(({ width }) => width).join(" ")} 40px`);
+    const valued = columns.filter(({ name, optional }) => (name === "store" ? manyStores : !optional || images.some(optional)));
+    const left = new Set<string>();
+    const shown = (): Column[] => valued.filter(({ name }) => !left.has(name));
+    const width = (): number => shown().reduce((sum, column) => sum + column.width + gap, ends[0]! + ends[1]! + gap);
+    const space = this.element.clientWidth;
+    for (const name of dispensable) if (space > 0 && width() > space) left.add(name);
+    const narrow = left.has("state");
+    if (narrow) for (const name of ["accession", "block", "stain", "magnification"]) left.add(name); // they are below the name
+    for (const { name } of columns) this.element.classList.toggle(`without-${name}`, !shown().some((column) => column.name === name));
+    this.element.classList.toggle("narrow", narrow);
+    this.element.style.setProperty("--columns", `${ends[0]}px ${shown().map(({ width: least, grow }) => (grow ? `minmax(${least}px, ${grow}fr)` : `${least}px`)).join(" ")} ${ends[1]}px`);
     this.element.setAttribute("aria-rowcount", String(count === null ? -1 : count + 1));
   }
 }
