@@ -33,7 +33,7 @@ for (const { device, viewport, colorScheme } of screens) {
     await expect(page.locator(".case-link")).not.toHaveCount(0);
     await check("the list of cases");
     await page.locator(".case-link", { hasText: accession }).click();
-    await expect(page.locator(".case-block h3")).toHaveText(["A1", "A2"]);
+    await expect(page.locator(".case-block-name")).toHaveText(["A1", "A2"]);
     expect(decodeURIComponent(new URL(page.url()).pathname)).toBe(`/cases/${accession}`);
     await check("the page of a case");
 

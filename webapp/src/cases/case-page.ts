@@ -74,7 +74,7 @@ class CasePage {
       ...groups(c).map(([block, slides, missing]) => h(
         "div",
         { class: "case-block" },
-        h("h3", null, block || t.cases.noBlock),
+        h(several ? "h3" : "h2", { class: "case-block-name" }, block || t.cases.noBlock),
         h("ul", { class: "case-grid", role: "list" }, ...slides.map((image) => this.card(image)), ...missing.map(missingCard)),
       )),
     );

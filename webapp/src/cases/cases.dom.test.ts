@@ -29,7 +29,7 @@ test("lists cases, and opens one", async () => {
   await eventually(() => expect(text(page.getByRole("link", { name: /S26\/77 Müller/ }))).toContain("3 slides"));
   page.getByRole("link", { name: /S26\/77 Müller/ }).click();
   await eventually(() => expect(decodeURIComponent(location.pathname)).toBe("/cases/S26/77 Müller"));
-  await eventually(() => expect([...document.querySelectorAll(".case-block h3")].map(text)).toEqual(["A1", "A2"]));
+  await eventually(() => expect([...document.querySelectorAll(".case-block-name")].map(text)).toEqual(["A1", "A2"]));
   expect([...document.querySelectorAll(".case-stain .chip")].map(text)).toEqual(["HE", "PAS", "HE"]);
 });
 
@@ -85,7 +85,7 @@ test("shows the ordered slides that have not arrived, and that a case is complet
   const page = await open("/cases/S26%2F77%20M%C3%BCller", { ...routes, "GET /api/v1/cases/*": () => ({ accession: found.accession, items: [ordered, other] }) });
   await eventually(() => expect([...document.querySelectorAll(".case-section .badge")].map(text)).toEqual(["2 slides missing", "Complete"]));
   const first = page.getByRole("region", { name: "Scanner 1" });
-  expect([...first.querySelectorAll(".case-block h3")].map(text)).toEqual(["A1", "A2", "A10"]);
+  expect([...first.querySelectorAll(".case-block-name")].map(text)).toEqual(["A1", "A2", "A10"]);
   expect([...first.querySelectorAll(".case-expected")].map(text)).toEqual([expect.stringContaining("S26-77;A1;CD3"), "Ordered, not scanned yet"]);
 });
 
