@@ -122,7 +122,7 @@ vet-native:
 # Packages that only compute take ten times as long under the race detector; test-long
 # runs them under it. Others have no goroutines at all, and so no races.
 UNRACED := tiff slide internal/barcode internal/codec internal/convert internal/cutout internal/dicom internal/icc internal/jpeg internal/planes internal/render internal/resample internal/synth
-ALONE := internal/config internal/deploy internal/etag internal/fsx internal/iiif internal/instance internal/slideatlas internal/storeroot internal/strictjson internal/webui scripts/gotest scripts/licenses
+ALONE := internal/byterange internal/config internal/deploy internal/etag internal/fsx internal/iiif internal/instance internal/slideatlas internal/storeroot internal/strictjson internal/webui scripts/gotest scripts/licenses
 
 # Nor are synthetic slides checked in the tests of other packages, nor what handles pixels and
 # their codecs, nor what parses flags, which most tests of commands do many times: they took more than

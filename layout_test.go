@@ -42,6 +42,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/cutout", "tiff slide internal/jpeg internal/render internal/bigtiff", ""},
 	{"internal/strictjson", "", ""},
 	{"internal/etag", "", ""},
+	{"internal/byterange", "", ""},
 	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/dicom", "tiff slide internal/fsx internal/jpeg internal/render", "golang.org/x/text"},
 	{"internal/pack", "tiff slide internal/fsx internal/jpeg internal/render internal/bigtiff internal/slideatlas", ""},
@@ -98,7 +99,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/webui", "internal/etag internal/httperr", ""},
 	{"internal/storeroot", "internal/fsx internal/catalog internal/source", ""},
 	{"internal/dicomweb", "slide internal/fsx internal/etag internal/dicom internal/catalog internal/managed internal/authz internal/httperr internal/planes internal/render internal/profile internal/tile internal/rendercache internal/tile/answer", "github.com/maypok86/otter/v2"},
-	{"internal/api", "slide internal/dicom internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/strictjson internal/slideatlas internal/mongodb internal/bucket internal/bucketstore internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/dicom internal/planes internal/codec internal/jpeg internal/icc internal/profile internal/render internal/cutout internal/etag internal/byterange internal/strictjson internal/slideatlas internal/mongodb internal/bucket internal/bucketstore internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/region internal/rendercache internal/dicomweb internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "tiff slide internal/fsx internal/synth internal/bigtiff internal/slideatlas internal/dicom test/mongotest test/s3test test/soak test/pgtest internal/catalog internal/verify internal/source internal/scan " +

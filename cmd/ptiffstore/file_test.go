@@ -152,8 +152,12 @@ func TestAssociated(t *testing.T) {
 		if kind == "macro" && r.out != string(p.Strips[0]) {
 			t.Errorf("macro: %d bytes, the file stores %d", len(r.out), len(p.Strips[0]))
 		}
-		if b := decode(t, r.out).Bounds(); b.Dx() != p.Width || b.Dy() != p.Height {
-			t.Errorf("%s: %v, want %d×%d", kind, b, p.Width, p.Height)
+		width, height := p.Width, p.Height
+		if kind == "label" { // it is shown upright
+			width, height = height, width
+		}
+		if b := decode(t, r.out).Bounds(); b.Dx() != width || b.Dy() != height {
+			t.Errorf("%s: %v, want %d×%d", kind, b, width, height)
 		}
 	}
 	for _, tt := range []struct {

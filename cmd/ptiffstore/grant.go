@@ -28,7 +28,7 @@ type grantCmd struct {
 type tokenAddCmd struct {
 	databaseFlags
 	User    string          `required:"" help:"Name or id of the user whose permissions the token has."`
-	Scope   []account.Scope `default:"tiles" help:"What the token may be used for: tiles, label, write or admin; can be repeated."`
+	Scope   []account.Scope `default:"tiles" help:"What the token may be used for: tiles, label, file, write or admin; can be repeated."`
 	Expires string          `placeholder:"TIME" help:"When the token expires: after a time such as 90d or 12h, or on a day such as 2030-12-31. Default: never."`
 	Label   string          `help:"Description."`
 	JSON    bool            `help:"Print JSON."`
@@ -239,7 +239,7 @@ func (o *grantObject) ids(ctx context.Context, c *catalog.Catalog) (store, image
 type grantAddCmd struct {
 	databaseFlags
 	subject
-	Role account.Role `required:"" enum:"viewer,reader,contributor,admin" help:"viewer (tiles), reader (and labels), contributor (and uploads, sync) or admin."`
+	Role account.Role `required:"" enum:"viewer,reader,downloader,contributor,admin" help:"viewer (tiles), reader (and labels), downloader (and original files), contributor (and uploads, sync) or admin."`
 	grantObject
 	Everything bool `xor:"object" help:"All stores, including future ones."`
 	JSON       bool `help:"Print JSON."`

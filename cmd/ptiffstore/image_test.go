@@ -48,7 +48,7 @@ func TestImageCommands(t *testing.T) {
 	ids("case 7", "Mine", nil, nil)
 	o.says("", "image", "set", a.ID, "--label", "")
 	ids("case 7", nil, nil, nil)
-	o.refuses("use --external-id", "", "image", "set", a.ID)
+	o.refuses("use a flag, such as --label", "", "image", "set", a.ID)
 	o.refuses("unknown image", "", "image", "set", "unknown", "--label", "x")
 	o.refuses("spaces at the beginning", "", "image", "set", a.ID, "--external-id", " x")
 	if got := o.says(a.ID+",\n"+b.ID+",\"c,9\"\n", "image", "map", "-"); got != "2 set, 0 failed" {

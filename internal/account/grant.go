@@ -35,7 +35,7 @@ func (g *Grant) check() error {
 	case g.Store != "" && g.Image != "":
 		return invalid("a grant is for one store, one image or everything")
 	case roleScopes[g.Role] == 0:
-		return invalid("unknown role %q: use viewer, reader, contributor or admin", printable(string(g.Role), 20))
+		return invalid("unknown role %q: use viewer, reader, downloader, contributor or admin", printable(string(g.Role), 20))
 	}
 	return nil
 }

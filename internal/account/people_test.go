@@ -388,7 +388,7 @@ func TestTokens(t *testing.T) {
 			{"tiles", Token{Scopes: []Scope{ScopeTiles}}, []Scope{ScopeTiles}, nil},
 			{"label brings tiles", Token{Scopes: []Scope{ScopeLabel}}, []Scope{ScopeTiles, ScopeLabel}, nil},
 			{"write alone", Token{Scopes: []Scope{ScopeWrite, ScopeWrite}}, []Scope{ScopeWrite}, nil},
-			{"admin brings all", Token{Scopes: []Scope{ScopeAdmin}}, []Scope{ScopeTiles, ScopeLabel, ScopeWrite, ScopeAdmin}, nil},
+			{"admin brings all", Token{Scopes: []Scope{ScopeAdmin}}, []Scope{ScopeTiles, ScopeLabel, ScopeFile, ScopeWrite, ScopeAdmin}, nil},
 			{"expires", Token{Scopes: []Scope{ScopeTiles}, ExpiresAt: &soon, Label: " upload script "}, []Scope{ScopeTiles}, nil},
 			{"expired", Token{Scopes: []Scope{ScopeTiles}, ExpiresAt: &past}, nil, ErrInvalid},
 			{"no scope", Token{}, nil, ErrInvalid},

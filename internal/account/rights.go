@@ -9,10 +9,11 @@ import (
 // A Scope is a kind of permission.
 type Scope string
 
-// The scopes. ScopeLabel includes ScopeTiles, and ScopeAdmin everything.
+// The scopes. ScopeLabel includes ScopeTiles, ScopeFile both, and ScopeAdmin everything.
 const (
 	ScopeTiles Scope = "tiles" // see the tissue
 	ScopeLabel Scope = "label" // see label, macro, barcode and file name, too: patient data
+	ScopeFile  Scope = "file"  // download the original file, which contains all of it
 	ScopeWrite Scope = "write" // upload, sync
 	ScopeAdmin Scope = "admin"
 )
@@ -24,6 +25,7 @@ type Role string
 const (
 	Viewer      Role = "viewer"      // tiles
 	Reader      Role = "reader"      // tiles and label
+	Downloader  Role = "downloader"  // tiles, label and file
 	Contributor Role = "contributor" // tiles, label and write
 	Admin       Role = "admin"       // everything
 )
@@ -34,8 +36,9 @@ func (r Role) Scopes() []Scope { return roleScopes[r].list() }
 var roleScopes = map[Role]scopes{
 	Viewer:      tiles,
 	Reader:      tiles | label,
+	Downloader:  tiles | label | file,
 	Contributor: tiles | label | write,
-	Admin:       tiles | label | write | admin,
+	Admin:       tiles | label | file | write | admin,
 }
 
 // scopes is a set of scopes.
@@ -46,6 +49,7 @@ const (
 	label
 	write
 	admin
+	file
 )
 
 var scopeBits = []struct {
@@ -55,8 +59,9 @@ var scopeBits = []struct {
 }{
 	{ScopeTiles, tiles, tiles},
 	{ScopeLabel, label, tiles | label},
+	{ScopeFile, file, tiles | label | file},
 	{ScopeWrite, write, write},
-	{ScopeAdmin, admin, tiles | label | write | admin},
+	{ScopeAdmin, admin, tiles | label | file | write | admin},
 }
 
 // scopesOf returns the set of the named scopes and those they include.
@@ -64,7 +69,7 @@ func scopesOf(names []Scope) (set scopes, err error) {
 	for _, name := range names {
 		b := includedIn(name)
 		if b == 0 {
-			return 0, invalid("unknown scope %q: use tiles, label, write or admin", printable(string(name), 20))
+			return 0, invalid("unknown scope %q: use tiles, label, file, write or admin", printable(string(name), 20))
 		}
 		set |= b
 	}

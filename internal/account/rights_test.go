@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,15 +12,16 @@ import (
 
 // TestRoles checks the table of what each role holds where.
 func TestRoles(t *testing.T) {
-	all := []Scope{ScopeTiles, ScopeLabel, ScopeWrite, ScopeAdmin, "root", ""}
+	all := []Scope{ScopeTiles, ScopeLabel, ScopeFile, ScopeWrite, ScopeAdmin, "root", ""}
 	for _, tt := range []struct {
 		role Role
 		want []Scope
 	}{
 		{Viewer, all[:1]},
 		{Reader, all[:2]},
-		{Contributor, all[:3]},
-		{Admin, all[:4]},
+		{Downloader, all[:3]},
+		{Contributor, []Scope{ScopeTiles, ScopeLabel, ScopeWrite}},
+		{Admin, all[:5]},
 		{"owner", nil},
 		{"", nil},
 	} {
@@ -29,8 +31,8 @@ func TestRoles(t *testing.T) {
 		everything := RightsOf([]Grant{{Role: tt.role}})
 		store := RightsOf([]Grant{{Role: tt.role, Store: "s1"}})
 		image := RightsOf([]Grant{{Role: tt.role, Image: "i1"}})
-		for i, scope := range all {
-			has := i < len(tt.want)
+		for _, scope := range all {
+			has := slices.Contains(tt.want, scope)
 			for _, q := range []struct {
 				rights       Rights
 				store, image string
@@ -75,7 +77,8 @@ func TestWithin(t *testing.T) {
 		{[]Scope{ScopeTiles}, "[tiles] [tiles] [tiles]"},
 		{[]Scope{ScopeLabel}, "[tiles] [tiles label] [tiles label]"},
 		{[]Scope{ScopeWrite}, "[] [write] [write]"},
-		{[]Scope{ScopeAdmin}, "[tiles] [tiles label write] [tiles label write admin]"},
+		{[]Scope{ScopeFile}, "[tiles] [tiles label] [tiles label file]"},
+		{[]Scope{ScopeAdmin}, "[tiles] [tiles label write] [tiles label file write admin]"},
 	} {
 		in := r.Within(tt.scopes)
 		if got := fmt.Sprint(held(in, "", ""), held(in, "s1", ""), held(in, "", "i1")); got != tt.want {
@@ -89,7 +92,7 @@ func TestWithin(t *testing.T) {
 
 func held(r Rights, store, image string) []Scope {
 	list := []Scope{}
-	for _, s := range []Scope{ScopeTiles, ScopeLabel, ScopeWrite, ScopeAdmin} {
+	for _, s := range []Scope{ScopeTiles, ScopeLabel, ScopeFile, ScopeWrite, ScopeAdmin} {
 		if r.Allows(store, image, s) {
 			list = append(list, s)
 		}

@@ -58,5 +58,5 @@ func (gs *Grants) wider(ctx context.Context, g *Grant, store string) (bool, erro
 			}
 		}
 	}
-	return roleScopes[g.Role]&(tiles|label)&^held != 0, nil
+	return roleScopes[g.Role]&(tiles|label|file)&^held != 0, nil
 }

@@ -98,7 +98,7 @@ func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 // may reports whether the caller holds a scope.
 func (a *API) may(ctx context.Context, c *caller, q authz.Request) (bool, error) {
 	if a.Access == nil {
-		return q.Scope == seeTiles || q.Scope == seeLabel || c.admin, nil
+		return q.Scope == seeTiles || q.Scope == seeLabel || q.Scope == mayFile || c.admin, nil
 	}
 	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 	if err != nil {

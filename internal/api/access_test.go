@@ -301,6 +301,8 @@ var accessTable = []struct {
 	{"GET /api/v1/images/{image}/dicom", "/api/v1/images/{image}/dicom?deidentify=true", "", ownTiles},
 	{"GET /api/v1/images/{image}/dicom", "/api/v1/images/{image}/dicom?labels=true", "", labels},
 	{"GET /api/v1/images/{image}/dicom", "/api/v1/images/{image}/dicom?labels=maybe", "", labels.with(422)},
+	{"GET /api/v1/images/{image}/file", "/api/v1/images/{image}/file", "", statuses{401, 403, 403, 403, 200, 403}},
+	{"GET /api/v1/images/{image}/file", "/api/v1/images/unknown/file", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"GET /api/v1/images/{image}/icc", "/api/v1/images/{image}/icc", "", ownTiles.with(404)},
 	{"GET /api/v1/images/{image}/icc/lut", "/api/v1/images/{image}/icc/lut", "", ownTiles.with(404)},
 	{"GET /dzi/{file}", "/dzi/{image}.dzi", "", ownTiles},

@@ -43,7 +43,7 @@ func (a edgeAPI) routes() []route {
 	const checkRoute = "/api/v1/auth/check"
 	return []route{
 		{path: checkRoute, handle: handle(check), op: op("GET", "check-access", "Check access to an image", "The caller is the user of the request's Authorization header or cookie. 200 {allow, user, ttl, store_wide}; without image the check is for the whole store.",
-			textParam("query", "store", "Id of the store."), textParam("query", "image", "Id of the image."), textParam("query", "external_id", "Id of the image in another application."), textParam("query", "scope", "tiles, label, write or admin."))},
+			textParam("query", "store", "Id of the store."), textParam("query", "image", "Id of the image."), textParam("query", "external_id", "Id of the image in another application."), textParam("query", "scope", "tiles, label, file, write or admin."))},
 		{path: checkRoute, handle: handle(check), op: op("POST", "check-access-to-many", "Check access to up to 200 images", "{scope, images: [{store, image, external_id}]}; 200 {answers: [{image, allow, store_wide}], user, ttl}.")},
 		{path: "/api/v1/auth/revoke", handle: handle(revoke), op: op("POST", "tell-revocations", "Publish revocations to an edge server", "Sent by the central server only, with a proof made with the shared secret.")},
 		{path: "/api/v1/auth/revocations", handle: handle(revocations), op: op("GET", "list-revocations", "List the revocations since a number", "For edge servers only, with a proof made with the shared secret.",

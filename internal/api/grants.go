@@ -17,7 +17,7 @@ type grant struct {
 	ID        string       `json:"id" doc:"Opaque."`
 	User      *string      `json:"user" doc:"Id of the user, or null."`
 	Group     *string      `json:"group" doc:"Id of the group, or null."`
-	Role      account.Role `json:"role" enum:"viewer,reader,contributor,admin" doc:"viewer: tiles. reader: also labels and names. contributor: also uploads and syncs. admin: everything."`
+	Role      account.Role `json:"role" enum:"viewer,reader,downloader,contributor,admin" doc:"viewer: tiles. reader: also labels and names. downloader: also original files. contributor: also uploads and syncs. admin: everything."`
 	Store     *string      `json:"store" doc:"Id of the store, or null."`
 	Image     *string      `json:"image" doc:"Id of the image, or null. If store and image are null, the grant is for everything."`
 	CreatedAt time.Time    `json:"created_at" doc:"Time of creation."`
@@ -58,7 +58,7 @@ type addGrantInput struct {
 	Body struct {
 		User  string `json:"user,omitempty" doc:"Id of the user; give this or group."`
 		Group string `json:"group,omitempty" doc:"Id of the group."`
-		Role  string `json:"role" enum:"viewer,reader,contributor,admin" doc:"Role to grant."`
+		Role  string `json:"role" enum:"viewer,reader,downloader,contributor,admin" doc:"Role to grant."`
 		Store string `json:"store,omitempty" doc:"Id of the store; give this or image, or neither for everything."`
 		Image string `json:"image,omitempty" doc:"Id of the image."`
 	}

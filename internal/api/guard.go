@@ -380,7 +380,7 @@ func (ru rule) label(r *http.Request) bool {
 		c, err := parseDownload(r)
 		return err != nil || c.Labels
 	}
-	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
+	return ru.scope == mayFile || ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
 }
 
 // optionalLabel reports whether callers without the right to labels get the picture without
@@ -429,7 +429,7 @@ func (a guard) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	if study := r.PathValue("study"); study != "" {
 		t.Named, t.InStore = study, r.PathValue("series") // as the request has them
 	}
-	t.ByFile, t.Label = byFile, rule.label(r)
+	t.ByFile, t.Label, t.File = byFile, rule.label(r), rule.scope == mayFile
 	c.found, f.private = f, t.Checked()
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if optionalLabel(r) && isRefusal(err) {

@@ -53,7 +53,7 @@ func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFil
 func (a redirector) orElsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		im, _, err := a.find(r.Context(), pictureRequest(r))
-		if err != nil || !a.isRemote(r, &im.File) {
+		if err != nil || isOriginal(r.URL.Path) || !a.isRemote(r, &im.File) {
 			h.ServeHTTP(w, r)
 			return
 		}

@@ -32,7 +32,7 @@ func Streamed(pattern string) bool {
 
 // StreamedPath is Streamed for the path of a request.
 func StreamedPath(path string) bool {
-	return strings.HasPrefix(path, "/api/v1/images/") && strings.HasSuffix(path, "/region") || isDownload(path) ||
+	return strings.HasPrefix(path, "/api/v1/images/") && strings.HasSuffix(path, "/region") || isDownload(path) || isOriginal(path) ||
 		strings.HasPrefix(path, "/iiif/") && strings.Count(path, "/") == 6 || strings.HasPrefix(path, "/cutout/") || isDICOMStream(path)
 }
 

@@ -41,6 +41,7 @@ type rule struct {
 const (
 	seeTiles = account.ScopeTiles
 	seeLabel = account.ScopeLabel
+	mayFile  = account.ScopeFile
 	mayWrite = account.ScopeWrite
 	mayAdmin = account.ScopeAdmin
 )
@@ -100,7 +101,9 @@ var rules = map[string]rule{
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
 	"GET /api/v1/images/{image}/region":            {seeTiles, ofPicture, ""},
 	// Without labels the series has no patient data: see label.
-	"GET /api/v1/images/{image}/dicom":   {seeLabel, ofPicture, showLabel},
+	"GET /api/v1/images/{image}/dicom": {seeLabel, ofPicture, showLabel},
+	// Recorded by the handler, before the first byte: see originalAPI.
+	"GET /api/v1/images/{image}/file":    {mayFile, ofPicture, ""},
 	"GET /api/v1/images/{image}/icc":     {seeTiles, ofPicture, ""},
 	"GET /api/v1/images/{image}/icc/lut": {seeTiles, ofPicture, ""},
 	"GET /dzi/{file}":                    {seeTiles, ofPicture, ""},

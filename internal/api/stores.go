@@ -61,7 +61,7 @@ type store struct {
 	Public      bool       `json:"public" doc:"Whether everyone may see the tiles without a login."`
 	HideLabels  bool       `json:"hide_labels" doc:"Whether only admins may see labels, macros and names."`
 
-	Scopes []account.Scope `json:"scopes" doc:"Scopes that the caller holds for the whole store: tiles, label, write, admin."`
+	Scopes []account.Scope `json:"scopes" doc:"Scopes that the caller holds for the whole store: tiles, label, file, write, admin."`
 
 	Declared map[string]string `json:"declared" doc:"Settings that the configuration file sets and that can only be changed there, with their keys; empty unless the caller is an admin."`
 

@@ -64,7 +64,7 @@ func TestAddStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"id": got["id"], "label": "a", "copyright": nil, "mode": "in-place", "root": st.path("roots/a"), "incoming": nil, "host": nil, "endpoint": nil, "scopes": []any{"tiles", "label", "write", "admin"}, "schedule": nil,
+		"id": got["id"], "label": "a", "copyright": nil, "mode": "in-place", "root": st.path("roots/a"), "incoming": nil, "host": nil, "endpoint": nil, "scopes": []any{"tiles", "label", "file", "write", "admin"}, "schedule": nil,
 		"time_zone": nil, "next_sync": nil, "queue": nil, "include": []any{}, "exclude": []any{}, "settle": nil, "max_missing": nil, "move_to": nil, "move_after": nil, "hide_after": nil,
 		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "quota": nil, "bytes": 0.0, "convert": false, "background": "#ffffff", "origin": "top-left", "public": false,
 		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,

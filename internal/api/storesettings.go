@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
@@ -29,7 +28,7 @@ func EditStore(s *catalog.Store, patch []byte) error {
 // DescribeStore returns the JSON representation of a store for an admin.
 func DescribeStore(s *catalog.Store) any {
 	v := newStore(s, nil, true)
-	v.Scopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
+	v.Scopes = allScopes
 	return v
 }
 

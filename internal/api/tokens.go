@@ -18,7 +18,7 @@ type apiToken struct {
 	ID         string          `json:"id" doc:"Opaque; not a secret."`
 	User       string          `json:"user" doc:"Id of the user."`
 	Label      string          `json:"label" doc:"Purpose of the token."`
-	Scopes     []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, write, admin."`
+	Scopes     []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, file, write, admin."`
 	CreatedAt  time.Time       `json:"created_at" doc:"Time of creation."`
 	ExpiresAt  *time.Time      `json:"expires_at" doc:"When the token expires; null for never."`
 	LastUsedAt *time.Time      `json:"last_used_at" doc:"Last use, to the minute; null if never used."`
@@ -60,7 +60,7 @@ func (a tokenAPI) list(ctx context.Context, in *tokensInput) (*list[apiToken], e
 type addTokenInput struct {
 	Body struct {
 		Label     string          `json:"label" doc:"Purpose of the token."`
-		Scopes    []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, write, admin."`
+		Scopes    []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, file, write, admin."`
 		ExpiresAt *time.Time      `json:"expires_at,omitempty" doc:"When the token expires; never if absent."`
 	}
 }

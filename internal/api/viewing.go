@@ -35,6 +35,7 @@ type viewing struct {
 	store       string
 	seen        map[string]bool // images of the entry
 	opened      map[string]bool // images with an entry of their own
+	files       map[string]bool // images whose original files were downloaded
 	began, last time.Time
 	lastList    string // the last other list that was recorded
 }
@@ -44,6 +45,7 @@ func (v *viewing) renew(now time.Time) {
 	if v.seen == nil || now.Sub(v.last) > viewingIdle || now.Sub(v.began) > viewingLife {
 		v.restart(now)
 		v.opened, v.lastList = map[string]bool{}, ""
+		v.files = nil
 	}
 	v.last = now
 }

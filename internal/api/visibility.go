@@ -29,7 +29,7 @@ type visibility struct {
 	everything    bool                       // all tiles, including those of future stores
 }
 
-var allScopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
+var allScopes = []account.Scope{seeTiles, seeLabel, mayFile, mayWrite, mayAdmin}
 
 // visibilityOf returns the caller's permissions for stores.
 func (a *API) visibilityOf(ctx context.Context, stores []catalog.Store) (*visibility, error) {
@@ -41,7 +41,7 @@ func (a *API) visibilityOf(ctx context.Context, stores []catalog.Store) (*visibi
 			id := stores[i].ID
 			v.tiles[id], v.labels[id] = whole, whole
 			if v.scopes[id] = allScopes; !c.admin {
-				v.scopes[id] = allScopes[:2]
+				v.scopes[id] = allScopes[:3]
 			}
 		}
 		return v, nil
@@ -77,13 +77,13 @@ func (v *visibility) take(s *catalog.Store, decisions []authz.Decision) {
 	}
 	v.tiles[s.ID], v.labels[s.ID] = of(decisions[0]), of(decisions[1])
 	if s.HideLabels {
-		v.labels[s.ID] = of(decisions[3])
+		v.labels[s.ID] = of(decisions[4])
 	}
 	if s.Public {
 		v.tiles[s.ID] = whole
 	}
 	for i, scope := range allScopes {
-		if decisions[i].Allow && (scope != seeLabel || v.labels[s.ID] == whole) || scope == seeTiles && s.Public {
+		if decisions[i].Allow && (scope != seeLabel && scope != mayFile || v.labels[s.ID] == whole) || scope == seeTiles && s.Public {
 			held = append(held, scope)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -132,6 +133,7 @@ type checkVerdict struct {
 	StoreWide bool     `json:"store_wide"`
 	Session   string   `json:"session"`
 	Token     string   `json:"token"`
+	Scope     string   `json:"scope"`
 }
 
 // Check sends a single request by GET, several by POST.
@@ -175,16 +177,38 @@ func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decisio
 	if err != nil {
 		return Decision{}, err
 	}
-	return send(c, r, cred, c.readDecision)
+	return send(c, r, cred, func(r *reply) (Decision, error) {
+		if q.Scope == account.ScopeFile && r.unknownScope() {
+			return c.noFile(), nil
+		}
+		a, scope, err := c.readDecision(r)
+		if err == nil && a.Allow && q.Scope == account.ScopeFile && scope != string(account.ScopeFile) {
+			return c.noFile(), nil
+		}
+		return a, err
+	})
 }
 
-// readDecision reads the response to a GET.
-func (c *Central) readDecision(r *reply) (Decision, error) {
+// noFile is the decision about original files of a central server that does not know this scope: it
+// refuses the request, or decides without looking at the scope and would give the file to everybody who
+// may see the tiles.
+func (c *Central) noFile() Decision {
+	return Decision{Status: http.StatusForbidden, TTL: c.o.TTL, StoreWide: true}
+}
+
+// unknownScope reports whether the response refuses the request itself.
+func (r *reply) unknownScope() bool {
+	return r.status == http.StatusBadRequest || r.status == http.StatusUnprocessableEntity
+}
+
+// readDecision reads the response to a GET, and the scope that it names.
+func (c *Central) readDecision(r *reply) (a Decision, scope string, err error) {
 	var v checkVerdict
 	if err := r.read(&v); err != nil {
-		return Decision{}, err
+		return Decision{}, "", err
 	}
-	return v.decision(r.status, len(r.body) == 0, c.o.TTL)
+	a, err = v.decision(r.status, len(r.body) == 0, c.o.TTL)
+	return a, v.Scope, err
 }
 
 // decision combines a response's body with its status. Servers that only use the status,
@@ -269,7 +293,16 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	if err != nil {
 		return err
 	}
-	got, err := send(c, r, cred, func(r *reply) ([]Decision, error) { return r.batch(len(list), c.o.TTL) })
+	got, err := send(c, r, cred, func(r *reply) ([]Decision, error) {
+		if scope == account.ScopeFile && r.unknownScope() {
+			return slices.Repeat([]Decision{c.noFile()}, len(list)), nil
+		}
+		all, named, err := r.batch(len(list), c.o.TTL)
+		if err == nil && scope == account.ScopeFile && named != string(account.ScopeFile) {
+			return slices.Repeat([]Decision{c.noFile()}, len(list)), nil
+		}
+		return all, err
+	})
 	if err != nil {
 		return err
 	}
@@ -279,27 +312,28 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	return nil
 }
 
-// batch reads the response to a POST: one verdict for each image, in their order.
-func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
+// batch reads the response to a POST: one verdict for each image, in their order, and the scope that it
+// names.
+func (r *reply) batch(n int, ttl time.Duration) (decisions []Decision, scope string, err error) {
 	switch r.status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return nil, errNoBatch
+		return nil, "", errNoBatch
 	}
 	var all struct {
 		checkVerdict
 		Decisions []checkVerdict `json:"answers"`
 	}
 	if err := r.read(&all); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	allowed := r.status/100 == 2
 	if allowed && all.Decisions == nil {
-		return nil, errNoBatch // the server ignores the body
+		return nil, "", errNoBatch // the server ignores the body
 	}
 	if allowed && len(all.Decisions) != n {
-		return nil, fmt.Errorf("the response has %d answers to %d requests", len(all.Decisions), n)
+		return nil, "", fmt.Errorf("the response has %d answers to %d requests", len(all.Decisions), n)
 	}
-	decisions := make([]Decision, n)
+	decisions = make([]Decision, n)
 	for i := range decisions {
 		v := all.checkVerdict
 		if allowed {
@@ -308,11 +342,11 @@ func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 		}
 		a, err := v.decision(r.status, false, ttl)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		decisions[i] = a
 	}
-	return decisions, nil
+	return decisions, all.Scope, nil
 }
 
 // each sends requests one by one, to a server that does not support POST.
@@ -412,7 +446,10 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 		o := failed
 		r, e2 := c.request(ctx, http.MethodGet, c.o.Path, url.Values{"scope": {string(account.ScopeTiles)}}, nil, Credential{})
 		if e2 == nil {
-			_, o, _ = exchange(c, r, c.readDecision)
+			_, o, _ = exchange(c, r, func(r *reply) (Decision, error) {
+				a, _, err := c.readDecision(r)
+				return a, err
+			})
 		}
 		e = c.breaker.settle(o, time.Now())
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
@@ -489,4 +490,32 @@ func TestCentralSlow(t *testing.T) {
 	if _, err := ask(t, c, bearer("x"), tileOf("st", "a")); !errors.Is(err, ErrUnavailable) || time.Since(began) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
+}
+
+// A central server decides about original files only if its response names their scope: an older one
+// refuses the scope, and one that ignores it would give the files to everybody who may see tiles.
+func TestCentralFiles(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		want   bool
+	}{
+		"knows it":       {func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, `{"allow":true,"ttl":60,"scope":"file"}`) }, true},
+		"denies it":      {func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, `{"allow":false,"ttl":60,"scope":"file"}`) }, false},
+		"ignores it":     {func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, `{"allow":true,"ttl":60}`) }, false},
+		"has no body":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, false},
+		"is older":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, false},
+		"calls it wrong": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, false},
+	} {
+		srv := newCentralServer(t, tt.answer)
+		c := central(t, CentralOptions{URL: srv.URL})
+		got, err := c.Check(t.Context(), Credential{Cookie: "c"}, []Request{{Store: "s", Image: "i", Scope: account.ScopeFile}})
+		if err != nil || got[0].Allow != tt.want {
+			t.Errorf("a server that %s: %+v, %v; want %v", name, got, err, tt.want)
+		}
+	}
+}
+
+func answerJSON(w http.ResponseWriter, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, body)
 }

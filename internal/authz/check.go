@@ -21,6 +21,8 @@ type checked struct {
 	StoreWide bool    `json:"store_wide,omitempty"`
 	Session   string  `json:"session,omitempty"`
 	Token     string  `json:"token,omitempty"`
+	// Scope is sent for [account.ScopeFile] only, so that an edge knows that this server knows it.
+	Scope account.Scope `json:"scope,omitempty"`
 }
 
 // CheckHandler serves an edge's requests by the central server's gate: GET one, POST up
@@ -53,7 +55,7 @@ func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeCheckResponse(w, decisions[0].Status, decisions[0].checked())
+	return writeCheckResponse(w, decisions[0].Status, decisions[0].checked(q.Scope))
 }
 
 // parseCheckQuery parses the query of a request. It refuses repeated parameters, which
@@ -93,9 +95,9 @@ func writeCheckResponse(w http.ResponseWriter, status int, body any) error {
 
 func (q *Request) check() error {
 	switch q.Scope {
-	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
+	case account.ScopeTiles, account.ScopeLabel, account.ScopeFile, account.ScopeWrite, account.ScopeAdmin:
 	default:
-		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope must be tiles, label, write or admin."}
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope must be tiles, label, file, write or admin."}
 	}
 	if len(q.Store) > 200 || len(q.Image) > 200 || len(q.ExternalID) > 1000 {
 		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}
@@ -103,10 +105,13 @@ func (q *Request) check() error {
 	return nil
 }
 
-func (a *Decision) checked() checked {
+func (a *Decision) checked(scope account.Scope) checked {
 	c := checked{Allow: a.Allow, TTL: a.TTL.Seconds(), StoreWide: a.StoreWide, Session: a.Session, Token: a.Token}
 	if a.User.ID != "" {
 		c.User = &a.User
+	}
+	if scope == account.ScopeFile {
+		c.Scope = scope
 	}
 	return c
 }
@@ -151,11 +156,11 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 		checked
 		Allow     *bool `json:"allow,omitempty"` // each item has its own
 		Decisions []one `json:"answers"`
-	}{checked: decisions[0].checked(), Decisions: []one{}}
+	}{checked: decisions[0].checked(ask.Scope), Decisions: []one{}}
 	all.StoreWide = false
 	for i, a := range decisions {
 		if a.Status == http.StatusUnauthorized {
-			return writeCheckResponse(w, a.Status, a.checked())
+			return writeCheckResponse(w, a.Status, a.checked(ask.Scope))
 		}
 		all.TTL = min(all.TTL, a.TTL.Seconds())
 		all.Decisions = append(all.Decisions, one{requests[i].Image, a.Allow, a.StoreWide})

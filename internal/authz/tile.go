@@ -25,6 +25,8 @@ type Target struct {
 	ByFile bool
 	// Label is true if the picture itself is patient data: label, macro or preview.
 	Label bool
+	// File is true if the answer is the original file.
+	File bool
 	// Public is true if the store's tiles are public.
 	Public bool
 	// HideLabels is true if only admins may see labels and names of the store.
@@ -32,15 +34,17 @@ type Target struct {
 }
 
 // Checked reports whether the decision depends on the caller.
-func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label }
+func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label || t.File }
 
 // Request returns the request to the authorizer for t.
 func (t *Target) Request() Request {
 	q := Request{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: account.ScopeTiles}
 	switch {
-	case !t.ByFile && !t.Label:
+	case !t.ByFile && !t.Label && !t.File:
 	case t.HideLabels:
 		q.Scope = account.ScopeAdmin
+	case t.File:
+		q.Scope = account.ScopeFile
 	default:
 		q.Scope = account.ScopeLabel
 	}
@@ -51,6 +55,8 @@ func (t *Target) Request() Request {
 // kind, as those of existing images are.
 func (t *Target) route() string {
 	switch {
+	case t.File:
+		return "file"
 	case t.Names && t.Label:
 		return "label by name"
 	case t.Names:
@@ -93,7 +99,10 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 // nil if the caller may know that t is unknown.
 func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	scope := account.ScopeTiles
-	if t.ByFile || t.Label {
+	switch {
+	case t.File:
+		scope = account.ScopeFile
+	case t.ByFile || t.Label:
 		scope = account.ScopeLabel
 	}
 	a, err := g.Allow(ctx, c, Request{Scope: scope})

@@ -353,6 +353,7 @@ export const t = {
 
   // What administrators and contributors do with a slide.
   slide: {
+    download: "Download file",
     actions: (name: string): string => `Actions for ${name}`,
     edit: "Edit label and external id",
     editTitle: "Edit slide",
@@ -869,8 +870,8 @@ export const t = {
     revokeTokenTitle: (label: string): string => `Revoke the token “${label}”?`,
     revokeTokenText: "Programs that use it lose access at once.",
     tokenRevoked: "Token revoked.",
-    scopes: { tiles: "View slides", label: "View labels and names", write: "Upload and sync", admin: "Administer" } as Record<Scope, string>,
-    scopeHints: { tiles: "The tissue, without patient data.", label: "Label, macro, barcode and file name: patient data. Each access is recorded in the audit log.", write: "Upload slides, sync and verify stores.", admin: "Everything, including users and stores." } as Record<Scope, string>,
+    scopes: { tiles: "View slides", label: "View labels and names", file: "Download files", write: "Upload and sync", admin: "Administer" } as Record<Scope, string>,
+    scopeHints: { tiles: "The tissue, without patient data.", label: "Label, macro, barcode and file name: patient data. Each access is recorded in the audit log.", file: "The original files, with all that is in them.", write: "Upload slides, sync and verify stores.", admin: "Everything, including users and stores." } as Record<Scope, string>,
 
     peopleAbout: "User accounts, groups and permissions.",
     user: "user",
@@ -952,8 +953,8 @@ export const t = {
     revokeGrantTitle: "Revoke the role?",
     revokeGrantText: (who: string, role: string, what: string): string => `${who} loses the role ${role} on: ${what}. Permissions from other grants and groups are kept.`,
     grantRevoked: "Role revoked.",
-    roles: { viewer: "Viewer", reader: "Reader", contributor: "Contributor", admin: "Admin" } as Record<Role, string>,
-    roleHints: { viewer: "Can view slides, without labels and names.", reader: "Can view slides, labels and names.", contributor: "Can also upload slides and sync stores.", admin: "Can do everything." } as Record<Role, string>,
+    roles: { viewer: "Viewer", reader: "Reader", downloader: "Downloader", contributor: "Contributor", admin: "Admin" } as Record<Role, string>,
+    roleHints: { viewer: "Can view slides, without labels and names.", reader: "Can view slides, labels and names.", downloader: "Can also download the original files.", contributor: "Can also upload slides and sync stores.", admin: "Can do everything." } as Record<Role, string>,
 
     auditAbout: "Logins, changes, and access to labels and names. Entries are never deleted. Reading the names of slides here is recorded, too.",
     exportCSV: "Export CSV",

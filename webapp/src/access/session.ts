@@ -6,7 +6,7 @@ import type { SlideImage, Store } from "../api/types";
 import type { Scope, Session } from "./types";
 
 // A server without sessions has no access control.
-const open: Session = { mode: "none", user: null, admin: true, scopes: ["tiles", "label", "write", "admin"], token: false, central: null };
+const open: Session = { mode: "none", user: null, admin: true, scopes: ["tiles", "label", "file", "write", "admin"], token: false, central: null };
 
 let asked: Promise<Session> | null = null;
 let known: Session | null = null;

@@ -1,10 +1,10 @@
 // The types of /api/v1 about users and permissions.
 
-export type Scope = "tiles" | "label" | "write" | "admin";
-export type Role = "viewer" | "reader" | "contributor" | "admin";
+export type Scope = "tiles" | "label" | "file" | "write" | "admin";
+export type Role = "viewer" | "reader" | "downloader" | "contributor" | "admin";
 
-export const scopes: Scope[] = ["tiles", "label", "write", "admin"];
-export const roles: Role[] = ["viewer", "reader", "contributor", "admin"];
+export const scopes: Scope[] = ["tiles", "label", "file", "write", "admin"];
+export const roles: Role[] = ["viewer", "reader", "downloader", "contributor", "admin"];
 
 // A Session is the session of the caller.
 export interface Session {

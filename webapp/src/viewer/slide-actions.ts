@@ -22,8 +22,8 @@ export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[
   const shown = o.image();
   if (o.signal.aborted || !shown) return [];
   const store = stores.find(({ id }) => id === shown.store);
-  const [edits, deletes] = [isLabelled(shown) && may("write", store), may("admin", store)];
-  if (!edits && !deletes) return [];
+  const [edits, deletes, downloads] = [isLabelled(shown) && may("write", store), may("admin", store), shown.state === "available" && isLabelled(shown) && store?.kind !== "mongodb" && store?.kind !== "dump" && shown.format !== "dicom" && may("file", store)];
+  if (!edits && !deletes && !downloads) return [];
   const { askDelete, editSlide } = await import("../gallery/slide-menu");
 
   const edit = (): void => editSlide(o.image()!, (changed) => {
@@ -35,6 +35,7 @@ export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[
     o.deleted();
   });
   return [
+    ...(downloads ? [h("a", { class: "button plain small", href: `/api/v1/images/${encodeURIComponent(shown.id)}/file`, download: "" }, t.slide.download)] : []),
     ...(edits ? [h("button", { type: "button", class: "button plain small", onclick: edit }, t.slide.edit)] : []),
     ...(deletes ? [h("button", { type: "button", class: "button plain danger small", onclick: remove }, t.slide.delete)] : []),
   ];
