@@ -93,3 +93,38 @@ test("shows in the list which cases are complete", async () => {
   const page = await open("/cases", { ...routes, "GET /api/v1/cases": () => list([{ ...found, complete: true, missing: 0 }, { ...found, accession: "S26-78", complete: false, missing: 1 }, { ...found, accession: "S26-79" }]) });
   await eventually(() => expect(page.getAllByRole("listitem").map((row) => text(row.querySelector(".badge")))).toEqual(["Complete", "1 slide missing", ""]));
 });
+
+test("corrects the case of a slide from the gallery, and the viewer links it", async () => {
+  let now: SlideImage = { ...found.slides[0]!, accession: null, part: null, block: null, stain: null };
+  const page = await open("/", {
+    ...routes,
+    "GET /api/v1/images": () => list([now]),
+    "GET /api/v1/images/i1": () => now,
+    "PATCH /api/v1/images/i1": ({ body }) => (now = { ...now, ...(body as Partial<SlideImage>) }),
+  });
+  (await eventually(() => page.getByRole("button", { name: "Correct case", hidden: true }))).click();
+  await eventually(() => type(document.querySelector<HTMLInputElement>("#correct-accession")!, "S26-78"));
+  type(document.querySelector<HTMLInputElement>("#correct-stain")!, "PAS");
+  document.querySelector("dialog form")!.dispatchEvent(new Event("submit", { cancelable: true }));
+  await eventually(() => expect(text(document.querySelector(".card .stain"))).toBe("PAS"));
+  document.querySelector<HTMLElement>(".card a")!.click();
+  await eventually(() => expect(document.querySelector('.details a[href="/cases/S26-78?store=s1"]')).not.toBeNull());
+});
+
+test("returns to the list of cases as it was left", async () => {
+  let asked = 0;
+  let changed = false;
+  const page = await open("/cases", { ...routes, "GET /api/v1/cases": ({ url }) => {
+    if (url.searchParams.get("limit") === "1") return list([found]);
+    asked++;
+    return list(changed ? [{ ...found, accession: "S26-99" }, found] : [found]);
+  } });
+  const row = (): HTMLElement => page.getByRole("link", { name: /S26\/77 Müller/ });
+  await eventually(() => row().click());
+  await eventually(() => expect(location.pathname).toMatch(/^\/cases\/./));
+  changed = true;
+  history.back();
+  await eventually(() => row());
+  await eventually(() => page.getByRole("link", { name: /S26-99/ }));
+  expect(asked).toBe(2);
+});

@@ -1,7 +1,8 @@
 // The dialog that corrects the names of the case of a slide.
 
 import { changeImage, Problem, type ListedImage } from "../api/client";
-import type { Store } from "../api/types";
+import type { SlideImage, Store } from "../api/types";
+import { isLabelled, may } from "../access/session";
 import { slideName } from "../gallery/card";
 import { t } from "../strings";
 import { iconButton } from "../ui/button";
@@ -12,11 +13,11 @@ const fields = ["accession", "part", "block", "stain"] as const;
 
 // correctButton is shown to users who may change the slide.
 export function correctButton(image: ListedImage, store: Store | undefined, done: () => void): HTMLElement | null {
-  if (!store?.scopes?.includes("write")) return null;
+  if (!isLabelled(image) || !may("write", store)) return null;
   return iconButton("edit", t.cases.correct(slideName(image)), () => openCorrection(image, done), { class: "icon-button small" });
 }
 
-export function openCorrection(image: ListedImage, done: () => void): void {
+export function openCorrection(image: ListedImage, done: (changed: SlideImage) => void): void {
   const problem = h("div", { class: "form-problem", role: "alert", hidden: true });
   const inputs = fields.map((name) => h("input", { type: "text", id: `correct-${name}`, name, value: image[name] ?? "", maxlength: "200", autocomplete: "off", spellcheck: "false" }));
   const save = h("button", { type: "submit", class: "button" }, t.cases.save);
@@ -39,9 +40,9 @@ export function openCorrection(image: ListedImage, done: () => void): void {
     });
     save.disabled = true;
     try {
-      if (Object.keys(patch).length > 0) await changeImage(image.id, patch);
+      const changed = Object.keys(patch).length > 0 ? await changeImage(image.id, patch) : null;
       dialog.close();
-      done();
+      if (changed) done(changed);
     } catch (err) {
       save.disabled = false;
       problem.hidden = false;

@@ -28,6 +28,9 @@ export const casesPage: Page = {
   },
 };
 
+// The list that was left last: returning to it restores what was loaded, and where it was.
+let left: { query: string; items: Case[]; next: string | null; scrollY: number } | null = null;
+
 class Cases {
   private query: CaseQuery;
   private items: Case[] = [];
@@ -68,9 +71,28 @@ class Cases {
       clearTimeout(timer);
       this.end.disconnect();
       this.request.abort();
+      left = this.items.length > 0 ? { query: JSON.stringify(this.query), items: this.items, next: this.next, scrollY: window.scrollY } : null;
     });
-    window.scrollTo(0, 0);
-    void this.load();
+    void this.begin();
+  }
+
+  // begin shows the list as it was left, if the query is the same and nothing has changed in its first
+  // page; else its first page.
+  private async begin(): Promise<void> {
+    const kept = left?.query === JSON.stringify(this.query) ? left : null;
+    if (kept) {
+      ({ items: this.items, next: this.next } = kept);
+      this.render(null);
+    }
+    window.scrollTo(0, kept?.scrollY ?? 0);
+    if (!kept) return this.load();
+    const { signal } = this.request;
+    const page = await listCases(this.query, null, pageSize, signal).catch(() => null);
+    if (!page || signal.aborted || JSON.stringify(page.items) === JSON.stringify(this.items.slice(0, page.items.length))) return;
+    this.items = page.items;
+    this.next = page.next_cursor || null;
+    replace(this.list);
+    this.render(null);
   }
 
   private async loadStores(): Promise<void> {

@@ -39,6 +39,7 @@ export function slideMenu(image: ListedImage, store: Store | undefined, changes:
     "div",
     { class: "card-menu-items" },
     edits ? item(t.slide.edit, () => editSlide(image, changes.changed)) : null,
+    edits ? item(t.slide.correct, () => void correctCase(image, changes.changed)) : null,
     deletes ? item(t.slide.delete, () => askDelete(image, store, changes.deleted), true) : null,
   ));
   menu.addEventListener("keydown", (event) => {
@@ -59,6 +60,15 @@ export function slideMenu(image: ListedImage, store: Store | undefined, changes:
     });
   });
   return menu;
+}
+
+// correctCase opens the form for the names of the case.
+export async function correctCase(image: ListedImage, done: (image: SlideImage) => void): Promise<void> {
+  const { openCorrection } = await import("../cases/correct");
+  openCorrection(image, (changed) => {
+    announce(t.slide.saved);
+    done(changed);
+  });
 }
 
 // editSlide opens the form for the label and the external id.

@@ -2,6 +2,7 @@
 
 import { isLabelled } from "../access/session";
 import type { ColorProfile, SlideImage } from "../api/types";
+import { blockOf, caseAddress } from "../cases/client";
 import { formatArea, formatBytes, formatCount, formatPixels, formatTime } from "../format";
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -38,6 +39,9 @@ function slideRows(image: SlideImage): Row[] {
     [t.details.barcode, image.barcode ?? null, image.barcode ?? undefined],
     [t.details.aliases, image.aliases?.length ? image.aliases.join(", ") : null],
     [t.details.externalId, image.external_id ?? null, image.external_id ?? undefined],
+    [t.details.accession, image.accession ? h("a", { href: caseAddress(image.accession, image.store), "data-page": true }, image.accession) : null, image.accession ?? undefined],
+    [t.details.block, blockOf(image) || null],
+    [t.details.stain, image.stain ?? null],
     [t.details.state, stateBadge(image.state)],
     [t.details.reason, image.state === "available" ? image.reason : stateReason(image)],
     [t.details.fileSize, image.size === null ? null : `${formatBytes(image.size)} (${formatCount(image.size)} bytes)`],

@@ -24,19 +24,21 @@ export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[
   const store = stores.find(({ id }) => id === shown.store);
   const [edits, deletes, downloads] = [isLabelled(shown) && may("write", store), may("admin", store), shown.state === "available" && isLabelled(shown) && store?.kind !== "mongodb" && store?.kind !== "dump" && shown.format !== "dicom" && may("file", store)];
   if (!edits && !deletes && !downloads) return [];
-  const { askDelete, editSlide } = await import("../gallery/slide-menu");
+  const { askDelete, correctCase, editSlide } = await import("../gallery/slide-menu");
 
-  const edit = (): void => editSlide(o.image()!, (changed) => {
-    currentFeed()?.update(changed);
-    o.changed(changed);
-  });
+  const changed = (image: SlideImage): void => {
+    currentFeed()?.update(image);
+    o.changed(image);
+  };
+  const edit = (): void => editSlide(o.image()!, changed);
+  const correct = (): void => void correctCase(o.image()!, changed);
   const remove = (): void => askDelete(o.image()!, store, (id) => {
     currentFeed()?.remove(id);
     o.deleted();
   });
   return [
     ...(downloads ? [h("a", { class: "button plain small", href: `/api/v1/images/${encodeURIComponent(shown.id)}/file`, download: "" }, t.slide.download)] : []),
-    ...(edits ? [h("button", { type: "button", class: "button plain small", onclick: edit }, t.slide.edit)] : []),
+    ...(edits ? [h("button", { type: "button", class: "button plain small", onclick: edit }, t.slide.edit), h("button", { type: "button", class: "button plain small", onclick: correct }, t.slide.correct)] : []),
     ...(deletes ? [h("button", { type: "button", class: "button plain danger small", onclick: remove }, t.slide.delete)] : []),
   ];
 }
