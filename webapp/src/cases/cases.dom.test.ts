@@ -90,7 +90,7 @@ test("shows the ordered slides that have not arrived, and that a case is complet
 });
 
 test("shows in the list which cases are complete", async () => {
-  const page = await open("/cases", { ...routes, "GET /api/v1/cases": () => list([{ ...found, complete: true, missing: 0 }, { ...found, accession: "S26-78", complete: false, missing: 1 }, { ...found, accession: "S26-79" }]) });
+  const page = await open("/cases", { ...routes, "GET /api/v1/cases": () => list([{ ...found, complete: true, missing: 0 }, { ...found, accession: "S26-78", complete: false, missing: 1 }, { ...found, accession: "S26-79", images: 0, newest: null, thumbnail_id: null }]) });
   await eventually(() => expect(page.getAllByRole("listitem").map((row) => text(row.querySelector(".badge")))).toEqual(["Complete", "1 slide missing", ""]));
 });
 

@@ -11,7 +11,7 @@ export interface Case {
   images: number;
   blocks: string[];
   stains: string[];
-  newest: string;
+  newest: string | null; // null if no slide has arrived
   thumbnail_id: string | null;
   complete?: boolean | null; // whether all ordered slides have arrived; absent if none were ordered
   missing?: number | null; // of the ordered slides

@@ -161,7 +161,7 @@ function caseRow(c: Case, q: string): HTMLElement {
         h("span", { class: "case-title-line" }, h("strong", { class: "case-accession" }, ...highlighted(c.accession, q)), completeness(c)),
         h("span", { class: "quiet ellipsis" }, c.store_label)),
       h("span", { class: "case-stains" }, ...c.stains.slice(0, 8).map((stain) => h("span", { class: "chip" }, stain)), c.stains.length > 8 ? h("span", { class: "quiet" }, `+${formatCount(c.stains.length - 8)}`) : null),
-      h("span", { class: "case-facts quiet" }, h("span", null, t.cases.slides(c.images)), c.blocks.length ? h("span", null, t.cases.blocks(c.blocks.length)) : null, h("time", { datetime: c.newest }, formatDay(c.newest)))),
+      h("span", { class: "case-facts quiet" }, h("span", null, t.cases.slides(c.images)), c.blocks.length ? h("span", null, t.cases.blocks(c.blocks.length)) : null, c.newest ? h("time", { datetime: c.newest }, formatDay(c.newest)) : null)),
   );
 }
 

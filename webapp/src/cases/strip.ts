@@ -12,6 +12,7 @@ import { icon } from "../ui/icons";
 import { onPictureError } from "../ui/picture";
 import { remember, remembered } from "../ui/remember";
 import { blockOf, caseAddress, getCase } from "./client";
+import { completeness } from "./completeness";
 import { openCase } from "./current";
 
 // caseStrip is null if the slide is in no case, or alone in it.
@@ -28,7 +29,7 @@ export async function caseStrip(image: SlideImage, signal: AbortSignal): Promise
     remember("case-strip", list.hidden ? "closed" : "open");
   }, { class: "icon-button small case-strip-toggle" });
   const strip = h("nav", { class: "case-strip float", "aria-label": t.cases.stripOf(image.accession), "data-testid": "case-strip" },
-    h("div", { class: "case-strip-head" }, h("a", { href: caseAddress(image.accession, image.store), "data-page": true, class: "case-strip-name ellipsis" }, image.accession), h("span", { class: "quiet" }, t.cases.slides(slides.length)), toggle),
+    h("div", { class: "case-strip-head" }, h("a", { href: caseAddress(image.accession, image.store), "data-page": true, class: "case-strip-name ellipsis" }, image.accession), h("span", { class: "quiet" }, t.cases.slides(slides.length)), completeness(found), toggle),
     list);
   show((remembered("case-strip") ?? (window.innerWidth < 700 ? "closed" : "open")) === "open");
   setTimeout(() => list.querySelector<HTMLElement>("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }));
