@@ -12,7 +12,7 @@ import (
 )
 
 // caseAPI are the operations on cases. A case is patient data: callers see those of the stores
-// whose labels they may see, and without such a store there are none.
+// whose labels they may see, and without such a store an empty list.
 type caseAPI struct{ *API }
 
 const casesRoute = "/api/v1/cases"

@@ -22,7 +22,7 @@ type Case struct {
 	Stains    []string  // distinct, in natural order
 	Newest    time.Time // when its newest image was added
 	IDs       []string  // of its images, newest first; at most 1,000
-	Picture   string    // id of an available image that represents it; "" if there is none
+	Picture   string    // id of an available image that represents it; "" without one
 }
 
 // A CaseSort is an order of cases.
@@ -166,7 +166,7 @@ func (cs *Cases) positions(ctx context.Context, st statement) ([]casePosition, e
 }
 
 // Get returns the cases with exactly that accession number in the stores with those ids, the
-// oldest store first. It returns no error if there are none.
+// oldest store first. It returns no error if no store has it.
 func (cs *Cases) Get(ctx context.Context, accession string, stores []string) ([]Case, error) {
 	page, err := cs.List(ctx, CaseQuery{Stores: stores, Accession: accession, Limit: 500})
 	if err != nil {
