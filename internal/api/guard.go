@@ -154,7 +154,7 @@ func (ru rule) private(r *http.Request) bool {
 	if ru.object != ofPicture {
 		return ru.object != public
 	}
-	return ru.label(r) || pictureRequest(r).ByFile || isPatientRoute(r.URL.Path)
+	return ru.label(r) || pictureRequest(r).ByFile || isPatientRoute(r.URL.Path) || isManifest(r.URL.Path)
 }
 
 // serve calls h and records the request in the audit log.

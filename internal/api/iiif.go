@@ -96,7 +96,7 @@ func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 // iiifPicture returns a slide's dimensions for IIIF.
 func iiifPicture(s *slide.Slide) iiif.Image {
 	l, b := &s.Levels[0], s.Bounds
-	return iiif.Image{Width: b.Dx(), Height: b.Dy(), TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms), X: b.Min.X, Y: b.Min.Y}
+	return iiif.Image{Width: b.Dx(), Height: b.Dy(), TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms), X: b.Min.X, Y: b.Min.Y, MPP: s.MPPX}
 }
 
 // info answers with an image's description.

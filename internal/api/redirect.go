@@ -29,10 +29,11 @@ const sendOnAge = authz.MaxAccessTokenAge / 3
 // catalog if the file is on another server: viewers derive the URLs of tiles from the
 // description's URL, and can't do so if it has an access token in the query.
 var described = map[string]bool{
-	"GET /dzi/{file}":                          true,
-	"GET /iiif/{version}/{image}":              true,
-	"GET /iiif/{version}/{image}/info.json":    true,
-	"GET /zoomify/{image}/ImageProperties.xml": true,
+	"GET /dzi/{file}":                           true,
+	"GET /iiif/{version}/{image}":               true,
+	"GET /iiif/{version}/{image}/info.json":     true,
+	"GET /iiif/{version}/{image}/manifest.json": true,
+	"GET /zoomify/{image}/ImageProperties.xml":  true,
 }
 
 // SendOn redirects the caller, who may see the requested tile, to the same path on the
@@ -157,6 +158,9 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err er
 		return p, a.plain(ctx, err)
 	}
 	p = iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}
+	if known.MPPX != nil {
+		p.MPP = *known.MPPX
+	}
 	if b := known.Bounds; b != nil {
 		p.X, p.Y = b.X, b.Y
 	}

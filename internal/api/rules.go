@@ -110,6 +110,8 @@ var rules = map[string]rule{
 
 	"GET /iiif/{version}/{image}":                                   {seeTiles, ofPicture, ""},
 	"GET /iiif/{version}/{image}/info.json":                         {seeTiles, ofPicture, ""},
+	"GET /iiif/{version}/{image}/manifest.json":                     {seeTiles, ofPicture, ""},
+	"GET /iiif/{version}/cases/{accession}/manifest.json":           {seeTiles, listed, ""},
 	"GET /iiif/{version}/{image}/{region}/{size}/{rotation}/{file}": {seeTiles, ofPicture, ""},
 	"GET /zoomify/{image}/ImageProperties.xml":                      {seeTiles, ofPicture, ""},
 

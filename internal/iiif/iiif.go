@@ -24,10 +24,11 @@ const (
 
 // An Image is the image that requests are for.
 type Image struct {
-	Width, Height         int // pixels
-	TileWidth, TileHeight int // pixels
-	Zooms                 int // number of zoom levels: halving it Zooms-1 times gives a single tile
-	X, Y                  int // where the image begins in its levels, in pixels of the largest one
+	Width, Height         int     // pixels
+	TileWidth, TileHeight int     // pixels
+	Zooms                 int     // number of zoom levels: halving it Zooms-1 times gives a single tile
+	MPP                   float64 // µm per pixel; 0 if unknown
+	X, Y                  int     // where the image begins in its levels, in pixels of the largest one
 }
 
 // A Plan is a parsed request.

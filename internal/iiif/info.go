@@ -30,6 +30,7 @@ type info3 struct {
 	Tiles          []Tiles  `json:"tiles"`
 	ExtraQualities []string `json:"extraQualities"`
 	ExtraFeatures  []string `json:"extraFeatures"`
+	Service        []any    `json:"service,omitempty"`
 }
 
 // info2 is the description of version 2, section 5. The profile is a list of a URL and of
@@ -72,7 +73,7 @@ func Info(version int, id string, p Image) any {
 	return info3{
 		Context: context, ID: id, Type: "ImageService3", Protocol: protocol, Profile: "level2", Width: p.Width, Height: p.Height,
 		MaxWidth: MaxSide, MaxHeight: MaxSide, Sizes: sizes, Tiles: tiles,
-		ExtraQualities: []string{"color", "gray", "bitonal"}, ExtraFeatures: []string{"mirroring", "profileLinkHeader"},
+		ExtraQualities: []string{"color", "gray", "bitonal"}, ExtraFeatures: []string{"mirroring", "profileLinkHeader"}, Service: scaleOf(p.MPP),
 	}
 }
 
