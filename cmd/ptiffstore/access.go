@@ -36,6 +36,7 @@ type accessFlags struct {
 	OIDCGroups     string   `key:"auth.oidc.groups_claim" name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"Claim that lists a user's groups; dots for nested claims."`
 	OIDCAllow      []string `key:"auth.oidc.allow_groups" name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Allow login only for members of this group at the provider; can be repeated. Default: all users of the provider."`
 	OIDCLabel      string   `key:"auth.oidc.label" name:"oidc-label" placeholder:"TEXT" help:"Display name of the provider. Default: its host."`
+	Sharing        bool     `key:"auth.sharing" name:"sharing" default:"true" negatable:"" help:"With --auth local: let users create share links, which show slides to people without a login. Without it, existing links show nothing."`
 	AdminLink      bool     `key:"auth.admin_link" name:"admin-link" default:"true" negatable:"" help:"With --auth local: print a setup link for the first admin while there is no admin."`
 }
 
@@ -122,7 +123,7 @@ func readSecret(flag, path string) (string, error) {
 // options returns the options of access control. It logs a warning for each secret that
 // other users can read.
 func (o *accessFlags) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
-	a.Password = passwordCost
+	a.Password, a.NoSharing = passwordCost, !o.Sharing
 	switch o.Auth {
 	case "local":
 		a.Local = true

@@ -53,6 +53,7 @@ type program struct {
 	Grant grantCmd `cmd:"" group:"access" help:"Add, list or remove grants of roles."`
 	Group groupCmd `cmd:"" group:"access" help:"Add, list, change or remove groups of users."`
 	Key   keyCmd   `cmd:"" group:"access" help:"List, rotate or drop the keys that sign access tokens and links."`
+	Share shareCmd `cmd:"" group:"access" help:"Create, list or revoke links that show slides to people without a login."`
 	Token tokenCmd `cmd:"" group:"access" help:"Add, list or remove API tokens."`
 	User  userCmd  `cmd:"" group:"access" help:"Add, list, change or remove users."`
 

@@ -22,6 +22,7 @@ type serveCmd struct {
 	Roots         []string     `key:"store_roots" name:"store-root" type:"storeroot" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated. mongodb://HOST:PORT/ allows the databases of a server, s3://BUCKET/PREFIX a part of a bucket."`
 	CorrectColors bool         `key:"viewer.correct_colors" name:"correct-colors" help:"Correct the colours of slides in the viewer with the colour profile of the scanner, unless a user switches that off."`
 	Viewers       config.Links `key:"viewers" name:"viewer" sep:"none" placeholder:"NAME=URL" help:"Link to slides in another DICOM viewer, on their pages; can be repeated. {study}, {series}, {image}, {dicomweb} and {server} in the URL are replaced."`
+	Ancestors     []string     `key:"frame_ancestors" name:"frame-ancestors" placeholder:"ORIGIN" help:"Let pages of this origin, such as https://intranet.example.org, show the viewer and share links in a frame; can be repeated. Default: pages of this server only."`
 	StowStore     string       `key:"stow_store" name:"stow-store" placeholder:"STORE" help:"Managed store that receives DICOM instances sent with STOW-RS: its id, its name in the configuration file, or its label."`
 	uploadFlags
 }
@@ -57,6 +58,9 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 	o.Folders, o.StoreRoots, o.Upload = c.Folders, c.Roots, c.uploadFlags.options()
 	o.StowStore = c.StowStore
 	o.HTTP.CorrectColors = c.CorrectColors
+	if o.HTTP.FrameAncestors, err = api.ParseAncestors(c.Ancestors); err != nil {
+		return &flagError{"frame-ancestors", err}
+	}
 	if o.HTTP.Viewers, err = c.viewers(); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package account stores users, groups, sessions, tokens, grants and the audit log, in
+// Package account stores users, groups, sessions, tokens, share links, grants and the audit log, in
 // tables of its own in the catalog's database (SQLite or PostgreSQL).
 //
 // It stores only hashes of the secrets that it creates (sessions, tokens, links), and no
@@ -69,6 +69,7 @@ type Accounts struct {
 	Logins      *Logins
 	Sessions    *Sessions
 	Tokens      *Tokens
+	Shares      *Shares
 	Bootstrap   *Bootstrap
 	Revocations *Revocations
 	Keys        *Keys
@@ -102,7 +103,7 @@ func New(ctx context.Context, d *db.DB, o Options) (*Accounts, error) {
 	o = o.withDefaults()
 	h := &handle{o: o, db: d, write: d.Write, read: d.Read, passwords: newPasswords(o.Password)}
 	return &Accounts{
-		Users: &Users{h}, Groups: &Groups{h}, Grants: &Grants{h}, Logins: &Logins{h}, Sessions: &Sessions{h}, Tokens: &Tokens{h},
+		Users: &Users{h}, Groups: &Groups{h}, Grants: &Grants{h}, Logins: &Logins{h}, Sessions: &Sessions{h}, Tokens: &Tokens{h}, Shares: &Shares{h},
 		Bootstrap: &Bootstrap{h}, Revocations: &Revocations{h}, Keys: &Keys{h}, Edges: &Edges{h}, Audit: &Audit{h},
 		handle: h, close: func() error { return nil },
 	}, nil

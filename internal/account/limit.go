@@ -92,6 +92,11 @@ func network(address string) string {
 // its name still counts for its address, so that an attacker is soon limited by address
 // and the user can log in.
 func (l *Logins) begin(ctx context.Context, at attempt) error {
+	return l.beginWithin(ctx, at, nameLimit, addressLimit)
+}
+
+// beginWithin is begin with other limits.
+func (l *Logins) beginWithin(ctx context.Context, at attempt, nameLimit, addressLimit limit) error {
 	var early *LimitError
 	err := l.change(ctx, func(t *tx) error {
 		early = nil

@@ -181,5 +181,12 @@ func (t *tx) endOIDCUser(ctx context.Context, user string) (string, error) {
 		}
 		ended = append(ended, fmt.Sprintf("%s %d", v.what, n))
 	}
+	n, err := t.exec(ctx, "share links", `UPDATE shares SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL`, user, t.now.UnixMicro())
+	if err != nil {
+		return "", err
+	}
+	if n > 0 {
+		ended = append(ended, fmt.Sprintf("share links %d", n))
+	}
 	return strings.Join(ended, ", "), t.revoke(ctx, RevokeUser, user)
 }

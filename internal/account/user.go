@@ -223,7 +223,7 @@ func (t *tx) writeUser(ctx context.Context, u *User, switched bool) (err error) 
 	return t.revoke(ctx, RevokeUser, u.ID)
 }
 
-// Delete removes a user with their sessions, tokens, grants and memberships. The id
+// Delete removes a user with their sessions, tokens, share links, grants and memberships. The id
 // stays in the audit log. The error may be [ErrNotFound] or [ErrLastAdmin].
 func (us *Users) Delete(ctx context.Context, id string) error {
 	return us.change(ctx, func(t *tx) error {
@@ -238,6 +238,9 @@ func (us *Users) Delete(ctx context.Context, id string) error {
 			err = t.execAll(ctx, "user", []any{id},
 				`DELETE FROM sessions WHERE user_id = $1`,
 				`DELETE FROM tokens WHERE user_id = $1`,
+				`DELETE FROM share_images WHERE share_id IN (SELECT id FROM shares WHERE user_id = $1)`,
+				`DELETE FROM share_visits WHERE share_id IN (SELECT id FROM shares WHERE user_id = $1)`,
+				`DELETE FROM shares WHERE user_id = $1`,
 				`DELETE FROM grants WHERE user_id = $1`,
 				`DELETE FROM group_members WHERE user_id = $1`)
 			if err != nil {

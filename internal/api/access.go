@@ -26,6 +26,8 @@ type Access struct {
 	Revoke http.Handler
 	// OIDC, if not nil, is a second way to log in, besides passwords.
 	OIDC *oidc.Client
+	// NoSharing refuses share links.
+	NoSharing bool
 	// Proxies are trusted to report a client's address and TLS.
 	Proxies httperr.Proxies
 
@@ -59,6 +61,7 @@ type caller struct {
 	agent  string
 	secure bool
 	cookie string // secret of the session, or ""
+	share  string // cookie of the share links that the browser has opened, or ""; in cred only on shareRoutes
 	found  *found // the image of a picture request
 	act    string // for the audit log instead of the rule's, if the body decides what is done; "" if not
 }

@@ -37,6 +37,8 @@ type API struct {
 	CorrectColors bool
 	// Viewers are other viewers that the pages of slides have links to.
 	Viewers []Viewer
+	// FrameAncestors are the origins of other sites whose pages may show the viewer in a frame.
+	FrameAncestors []string
 	// PublicURL is this server's URL for clients; if empty, it is taken from the request.
 	PublicURL string
 	Log       *slog.Logger
@@ -97,7 +99,7 @@ func (a *API) Register(mux httperr.Mux) {
 	h := humago.New(g, config)
 	h.UseMiddleware(strictQuery(h))
 	for _, resource := range []interface{ register(huma.API) }{
-		storeAPI{a}, databaseAPI{a}, syncAPI{a}, imageAPI{a}, caseAPI{a}, taskAPI{a}, workerAPI{a}, sessionAPI{a}, userAPI{a}, groupAPI{a}, tokenAPI{a}, grantAPI{a}, auditAPI{a},
+		storeAPI{a}, databaseAPI{a}, syncAPI{a}, imageAPI{a}, caseAPI{a}, taskAPI{a}, workerAPI{a}, sessionAPI{a}, userAPI{a}, groupAPI{a}, tokenAPI{a}, shareAPI{a}, grantAPI{a}, auditAPI{a},
 	} {
 		resource.register(h)
 	}

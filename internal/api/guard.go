@@ -71,7 +71,7 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 			}
 			r.SetPathValue("store", id)
 		}
-		c := a.identify(r, rule)
+		c := a.identify(r, rule, shareRoutes[pattern])
 		if rule.object == ofPicture && strings.HasPrefix(pattern, "GET "+dicomweb.Prefix) {
 			if err := dicomAPI(a).resolve(r, c); err != nil {
 				return a.plain(r.Context(), err)
@@ -220,7 +220,7 @@ func objectOf(w http.ResponseWriter, r *http.Request) string {
 		return id // also if the path has a store
 	}
 	var ids []string
-	for _, name := range []string{"store", "task", "user", "group", "token", "grant"} {
+	for _, name := range []string{"store", "task", "user", "group", "token", "grant", "share"} {
 		if id := r.PathValue(name); id != "" && isID(id) {
 			ids = append(ids, id)
 		}
@@ -243,8 +243,9 @@ func isID(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
-// identify returns the caller of a request.
-func (a guard) identify(r *http.Request, rule rule) *caller {
+// identify returns the caller of a request. Shared means that share links are valid for the
+// route.
+func (a guard) identify(r *http.Request, rule rule, shared bool) *caller {
 	c := &caller{agent: r.UserAgent()}
 	if a.Access == nil {
 		c.admin = a.Admin != nil && a.Admin(r)
@@ -252,9 +253,12 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	}
 	c.from, c.secure = a.Access.Proxies.Address(r), a.Access.Proxies.Secure(r)
 	c.cred = a.Access.Gate.FromRequest(r)
-	c.cookie = c.cred.Cookie
+	c.cookie, c.share = c.cred.Cookie, c.cred.Share
+	if !shared || a.Access.NoSharing || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		c.cred.Share = ""
+	}
 	bearer := c.cred
-	bearer.AccessToken, bearer.Signed = "", authz.Signature{}
+	bearer.AccessToken, bearer.Signed, bearer.Share = "", authz.Signature{}, ""
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
 		c.cred = bearer // access tokens and links are only valid for viewing images
 	}

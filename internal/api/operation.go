@@ -80,7 +80,7 @@ func listOf[T any](items []T, next string) *list[T] {
 }
 
 // add registers an operation on accounts. It answers 404 if this server has no users.
-func add[I, O any](a *API, h huma.API, method, path, id, summary, description string, status int, p problems, f func(context.Context, *I) (*O, error)) {
+func add[I, O any](a *API, h huma.API, method, path, id, summary, description string, status int, p problems, f func(context.Context, *I) (*O, error), change ...func(*huma.Operation)) {
 	words := problems{401: notLogged, 403: notAllowed, 404: noPeople}
 	for code, text := range p {
 		if code == 404 {
@@ -88,7 +88,11 @@ func add[I, O any](a *API, h huma.API, method, path, id, summary, description st
 		}
 		words[code] = text
 	}
-	register(h, huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{accessTag}, Summary: summary, Description: description, DefaultStatus: status}, words,
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{accessTag}, Summary: summary, Description: description, DefaultStatus: status}
+	for _, f := range change {
+		f(&op)
+	}
+	register(h, op, words,
 		func(ctx context.Context, in *I) (*O, error) {
 			if err := a.requireAccounts(); err != nil {
 				return nil, err

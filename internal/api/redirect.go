@@ -101,7 +101,7 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 		an, err := a.Access.Gate.Allow(r.Context(), c, q)
 		return an, err == nil && an.Allow // else the other server decides
 	}
-	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
+	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie, Share: c.Share}); ok {
 		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.MaxAccessTokenAge)
 	}
 	if _, ok := may(authz.Credential{Signed: c.Signed}); !ok {
@@ -173,7 +173,15 @@ func (a redirector) accessToken(ctx context.Context, store, image string, scope 
 	if a.Access == nil || a.Access.Keys == nil {
 		return ""
 	}
-	return a.signAccessToken(&callerOf(ctx).Caller, store, image, scope, authz.MaxAccessTokenAge)
+	c := callerOf(ctx)
+	if c.cred.Share != "" { // the token ends with what allows it: the session or the share link
+		an, err := a.Access.Gate.Allow(ctx, c.cred, authz.Request{Store: store, Image: image, Scope: scope})
+		if err != nil || !an.Allow {
+			return ""
+		}
+		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, store, image, scope, authz.MaxAccessTokenAge)
+	}
+	return a.signAccessToken(&c.Caller, store, image, scope, authz.MaxAccessTokenAge)
 }
 
 // signAccessToken signs an access token for a known caller, valid for good.

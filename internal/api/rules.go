@@ -189,6 +189,12 @@ var rules = map[string]rule{
 	"GET /api/v1/tokens":                             {object: self},
 	"POST /api/v1/tokens":                            {object: self, act: "token.add"},
 	"DELETE /api/v1/tokens/{token}":                  {object: self, act: "token.remove"},
+	"GET /api/v1/shares":                             {object: self},
+	"POST /api/v1/shares":                            {object: self, act: "share.add"},
+	"GET /api/v1/shares/{share}":                     {object: self},
+	"DELETE /api/v1/shares/{share}":                  {object: self, act: "share.revoke"},
+	"POST /api/v1/shares/{share}/open":               {object: public}, // needs the secret of the link
+	"GET /api/v1/shares/{share}/view":                {object: public}, // needs the cookie of the link
 	"GET /api/v1/grants":                             {mayAdmin, everything, ""},
 	"POST /api/v1/grants":                            {mayAdmin, everything, "grant.add"},
 	"DELETE /api/v1/grants/{grant}":                  {mayAdmin, everything, "grant.remove"},

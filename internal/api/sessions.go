@@ -33,6 +33,8 @@ type session struct {
 	Token         bool            `json:"token" doc:"Whether the caller used an API token instead of a session."`
 	OIDC          *string         `json:"oidc" doc:"Name of the OpenID Connect provider; the login starts at /api/v1/auth/oidc/start. null if none is configured."`
 	CorrectColors bool            `json:"correct_colors" doc:"Whether the viewer corrects colours with the profiles of slides unless a user switches that off."`
+	Sharing       bool            `json:"sharing" doc:"Whether the caller may create share links."`
+	FrameOrigins  []string        `json:"frame_origins" doc:"Origins of other sites whose pages may show the viewer in a frame, and exchange messages with it."`
 	Central       *string         `json:"central" doc:"Base URL of the central server, where users log in; null in other modes."`
 }
 
@@ -88,7 +90,7 @@ func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out := &sessionOutput{CacheControl: "no-store", Body: session{Mode: a.mode(), Admin: c.admin, Token: c.Token != "", Scopes: []account.Scope{}, CorrectColors: a.CorrectColors}}
+	out := &sessionOutput{CacheControl: "no-store", Body: session{Mode: a.mode(), Admin: c.admin, Token: c.Token != "", Scopes: []account.Scope{}, CorrectColors: a.CorrectColors, FrameOrigins: append([]string{}, a.FrameAncestors...)}}
 	switch {
 	case a.Access == nil && c.admin:
 		out.Body.Scopes = allScopes
@@ -96,6 +98,7 @@ func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error
 		out.Body.Scopes = allScopes[:2]
 	case c.LoggedIn:
 		out.Body.User = &person{c.ID, c.Name}
+		out.Body.Sharing = a.mode() == modeLocal && c.Token == "" && !a.Access.NoSharing
 		if out.Body.Scopes, err = a.globalScopes(ctx, c, s); err != nil {
 			return nil, a.failed(ctx, err)
 		}

@@ -391,6 +391,9 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 	if c.o.Cookie != "" && cred.Cookie != "" {
 		r.Header.Set("Cookie", c.o.Cookie+"="+cred.Cookie)
 	}
+	if c.o.Cookie == CookieName && cred.Share != "" { // a central server of another kind has no share links
+		r.Header.Add("Cookie", ShareCookie+"="+cred.Share)
+	}
 	return r, nil
 }
 
@@ -436,7 +439,7 @@ func (c *Central) caller(cred Credential) uint64 {
 	if c.o.Cookie == "" {
 		cred.Cookie = ""
 	}
-	return maphash.Comparable(c.seed, [2]string{cred.Authorization, cred.Cookie})
+	return maphash.Comparable(c.seed, [3]string{cred.Authorization, cred.Cookie, cred.Share})
 }
 
 // applyBreakerEvent acts on an event of the breaker. It probes a suspected server without

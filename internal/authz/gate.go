@@ -20,6 +20,8 @@ import (
 const (
 	// CookieName is the cookie of the built-in server's sessions.
 	CookieName = "ptiffstore_session"
+	// ShareCookie is the cookie of share links: see [Local].
+	ShareCookie = "ptiffstore_share"
 	// MaxBatch is the maximum number of requests that an authorizer gets at once.
 	MaxBatch = 200
 	// maxAttempts is how often a request is sent if its decision is revoked meanwhile.
@@ -98,6 +100,7 @@ func (g *Gate) Credential(authorization, cookies, query string) Credential {
 	c := Credential{Authorization: authorization}
 	if cookies != "" {
 		c.Cookie = Cookie(cookies, g.o.Cookie)
+		c.Share = Cookie(cookies, ShareCookie)
 	}
 	if query == "" {
 		return c
@@ -149,7 +152,7 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, requests []Request) 
 // For that, each name has its own cached denial: a denial cached for the whole store, or
 // for an image in a list, would be faster than that for an unknown name.
 func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bool, name ...string) (Decision, error) {
-	if !known && (c.Authorization != "" || c.Cookie != "") {
+	if !known && c.asks() {
 		c.AccessToken, c.Signed = "", Signature{} // they may be valid for the other object, and save the request
 	}
 	who := g.who(&c)
@@ -383,7 +386,7 @@ func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]D
 	for i, q := range requests {
 		a, ok := g.decideLocally(&c, &q)
 		decisions[i] = a
-		if !ok || !a.Allow && (c.Authorization != "" || c.Cookie != "") {
+		if !ok || !a.Allow && c.asks() {
 			rest = append(rest, i)
 		}
 	}
@@ -440,7 +443,7 @@ var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b 
 func (g *Gate) who(c *Credential) who {
 	buf := hashing.Get().(*[]byte)
 	b := append((*buf)[:0], g.key[:]...)
-	for _, s := range [...]string{c.Authorization, c.Cookie, c.AccessToken, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
+	for _, s := range [...]string{c.Authorization, c.Cookie, c.Share, c.AccessToken, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}

@@ -11,8 +11,12 @@ import (
 )
 
 // Local is the authorizer of the built-in central server.
+//
+// A credential may also have share links. They are asked about an image that the caller may
+// not see otherwise, and allow nothing else: a caller who has only share links is not logged in.
 type Local struct {
 	Accounts *account.Accounts
+	NoShares bool          // share links allow nothing
 	TTL      time.Duration // how long decisions may be cached, 1 minute if 0
 	Now      func() time.Time
 }
@@ -40,7 +44,59 @@ func (l *Local) Check(ctx context.Context, c Credential, requests []Request) ([]
 		}
 		decisions[i] = a
 	}
+	if c.Share != "" && !l.NoShares {
+		err = l.share(ctx, c.Share, requests, decisions)
+	}
+	if err != nil {
+		return nil, unavailable(err, 5*time.Second)
+	}
 	return decisions, nil
+}
+
+// share replaces denials by what the share links in a cookie allow: tiles of their images,
+// and labels if the link is with labels, as long as the link's creator has the right.
+func (l *Local) share(ctx context.Context, cookie string, requests []Request, decisions []Decision) error {
+	links, err := l.Accounts.Shares.Visited(ctx, cookie)
+	if err != nil || len(links) == 0 {
+		return err
+	}
+	rights := make([]account.Rights, len(links))
+	for i := range links {
+		if rights[i], err = l.Accounts.Grants.Rights(ctx, links[i].User); err != nil {
+			return err
+		}
+	}
+	now := l.now()
+	for i, q := range requests {
+		if decisions[i].Allow {
+			continue
+		}
+		decisions[i].StoreWide = false // there may be an image that a link is for
+		for n := range links {
+			s := &links[n]
+			if !shows(s, q.Scope) || !s.Has(q.Image) || !rights[n].Allows(q.Store, q.Image, q.Scope) {
+				continue
+			}
+			// The revocations of its creator and of the link end the decision.
+			a := allowed()
+			a.User.ID, a.Session, a.TTL = s.User, s.ID, min(decisions[i].TTL, s.ExpiresAt.Sub(now))
+			decisions[i] = a
+			break
+		}
+	}
+	return nil
+}
+
+// shows reports whether a share link shows what the scope is needed for.
+func shows(s *account.Share, scope account.Scope) bool {
+	return scope == account.ScopeTiles || scope == account.ScopeLabel && s.Labels
+}
+
+func (l *Local) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
 }
 
 // caller returns a decision about the credential's user in which only Allow is not set,
@@ -81,11 +137,7 @@ func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rig
 		a.User.Name = u.Name
 	}
 	if ends != nil {
-		now := time.Now
-		if l.Now != nil {
-			now = l.Now
-		}
-		a.TTL = min(a.TTL, ends.Sub(now()))
+		a.TTL = min(a.TTL, ends.Sub(l.now()))
 	}
 	rights, err := l.Accounts.Grants.Rights(ctx, u.ID)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 type Credential struct {
 	Authorization string    // the header
 	Cookie        string    // value of the cookie [GateOptions].Cookie
+	Share         string    // value of the cookie [ShareCookie]: the share links that the browser has opened
 	AccessToken   string    // of the URL
 	Signed        Signature // of the URL
 }
@@ -36,9 +37,12 @@ var (
 	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie contains control characters."}
 )
 
+// asks reports whether an authorizer must be asked about the credential.
+func (c *Credential) asks() bool { return c.Authorization != "" || c.Cookie != "" || c.Share != "" }
+
 // check returns an error for a credential that is not sent to an authorizer.
 func (c *Credential) check() error {
-	for _, s := range [...]string{c.Authorization, c.Cookie} {
+	for _, s := range [...]string{c.Authorization, c.Cookie, c.Share} {
 		if len(s) > maxCredentialBytes {
 			return errLongCredential
 		}
@@ -63,7 +67,7 @@ func (Credential) LogValue() slog.Value { return slog.StringValue("credential") 
 // clone copies the credential, because the HTTP request may end before the check does.
 func (c Credential) clone() Credential {
 	return Credential{
-		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.AccessToken),
+		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.Share), strings.Clone(c.AccessToken),
 		Signature{strings.Clone(c.Signed.Sig), strings.Clone(c.Signed.Exp), strings.Clone(c.Signed.Scope), strings.Clone(c.Signed.KeyID)},
 	}
 }

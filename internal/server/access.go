@@ -35,7 +35,7 @@ func (s *Server) openAccess(ctx context.Context) (err error) {
 	if err != nil || o.none() { // then commands need the tables
 		return err
 	}
-	s.access = accessControl{accounts, &api.Access{Accounts: accounts, Keys: new(authz.Keys), Proxies: s.o.HTTP.Proxies}}
+	s.access = accessControl{accounts, &api.Access{Accounts: accounts, Keys: new(authz.Keys), Proxies: s.o.HTTP.Proxies, NoSharing: o.NoSharing}}
 	if !o.Local {
 		return s.access.openCentral(*o.Central, s.trace, &s.background)
 	}
@@ -57,7 +57,7 @@ func (a *accessControl) openLocal(ctx context.Context, b *background) error {
 	if err := read(ctx); err != nil {
 		return err
 	}
-	a.api.Gate = authz.NewGate(authz.GateOptions{Authorizer: &authz.Local{Accounts: a.accounts}, Keys: a.api.Keys, Trace: trace.Carry})
+	a.api.Gate = authz.NewGate(authz.GateOptions{Authorizer: &authz.Local{Accounts: a.accounts, NoShares: a.api.NoSharing}, Keys: a.api.Keys, Trace: trace.Carry})
 	a.accounts.Revocations.Notify(a.api.Gate.Revoke)
 	// Other processes, such as the command line, also write revocations.
 	f := &authz.RevocationSubscriber{Gate: a.api.Gate, Every: 2 * time.Second, Log: b.log, Loops: &b.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {

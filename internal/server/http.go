@@ -119,7 +119,7 @@ func (s *Server) handler() http.Handler {
 	}}
 	a := &api.API{
 		Access:  s.access.api,
-		Catalog: s.storage.catalog, Tiles: s.storage.tiles, Renderer: s.storage.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, CorrectColors: s.o.HTTP.CorrectColors, Viewers: s.o.HTTP.Viewers, Log: s.log,
+		Catalog: s.storage.catalog, Tiles: s.storage.tiles, Renderer: s.storage.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, FrameAncestors: s.o.HTTP.FrameAncestors, CorrectColors: s.o.HTTP.CorrectColors, Viewers: s.o.HTTP.Viewers, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control every client that the guard admits is an admin
 		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Tasks: s.tasks, Closing: s.closing,
 		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry, Bucket: s.o.Bucket,
@@ -135,7 +135,7 @@ func (s *Server) handler() http.Handler {
 	}
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
-	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
+	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources, Ancestors: s.o.HTTP.FrameAncestors})))
 	frames := &dicomweb.Frames{Service: a.DICOMweb(), Next: api.RejectEmptyParts(mux), Observe: s.metrics.Tile, Join: limit.JoinAnswer}
 	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: frames, Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Join: limit.JoinAnswer, Log: s.log}
 	if s.access.api != nil {

@@ -106,7 +106,9 @@ type HTTP struct {
 	Public    bool
 	Origins   []string // origins whose pages may read tiles; "*" for all. See [Server.SetOrigins]
 	PublicURL string   // where browsers reach the server; "" if unknown
-	Proxies   httperr.Proxies
+	// FrameAncestors are the origins of other sites whose pages may show the viewer in a frame.
+	FrameAncestors []string
+	Proxies        httperr.Proxies
 	// CorrectColors makes the viewer correct colours unless a user switches that off.
 	CorrectColors bool
 	// Viewers are other viewers that the pages of slides have links to.
@@ -126,6 +128,8 @@ type Access struct {
 	Password account.PasswordCost // with Local: of new hashes of passwords
 	OIDC     *oidc.Options        // with Local: provider at which users log in; nil for none
 	Central  *authz.CentralOptions
+	// NoSharing refuses share links.
+	NoSharing bool
 }
 
 // none reports whether there is no access control.

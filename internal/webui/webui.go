@@ -27,6 +27,9 @@ type Options struct {
 	// Origins, if not nil, lists the origins of other servers that pages may fetch
 	// tiles from ("https://tiles.example.org"). It is called for each page.
 	Origins func() []string
+	// Ancestors are the origins of other sites whose pages may show the embeddable pages in
+	// a frame, such as "https://intranet.example.org".
+	Ancestors []string
 }
 
 // Handler serves the pages, and their assets under /assets/. Other paths get 404, as a page
@@ -56,7 +59,17 @@ func handler(root fs.FS, o Options) http.Handler {
 	} {
 		mux.HandleFunc("GET "+page, func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })
 	}
-	mux.HandleFunc("GET /slides/{image}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, slide, http.StatusOK, o) })
+	mux.HandleFunc("GET /slides/{image}", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("embed") != "1" {
+			servePage(w, r, slide, http.StatusOK, o)
+			return
+		}
+		serveFramed(w, r, slide, o)
+	})
+	// The address of a share link has a secret in its fragment, until the page has read it.
+	mux.HandleFunc("GET /share/{share}", func(w http.ResponseWriter, r *http.Request) {
+		serveFramed(w, r, slide, o)
+	})
 	mux.HandleFunc("GET /assets/{file...}", func(w http.ResponseWriter, r *http.Request) {
 		f, ok := files[strings.TrimPrefix(r.URL.Path, "/")]
 		if !ok {
@@ -83,7 +96,11 @@ func handler(root fs.FS, o Options) http.Handler {
 // servePage answers with a page of the application. Browsers must revalidate it each time,
 // since it names the current assets.
 func servePage(w http.ResponseWriter, r *http.Request, f *file, status int, o Options) {
-	h := w.Header()
+	setHeaders(w.Header(), o)
+	f.serve(w, r, status)
+}
+
+func setHeaders(h http.Header, o Options) {
 	h.Set("Cache-Control", "no-cache")
 	var origins []string
 	if o.Origins != nil {
@@ -93,11 +110,28 @@ func servePage(w http.ResponseWriter, r *http.Request, f *file, status int, o Op
 	h.Set("Referrer-Policy", "same-origin") // URLs contain ids and searches
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-	f.serve(w, r, status)
 }
 
+// serveFramed is servePage for a page that other sites may show in a frame. It tells no site
+// its address, and is not kept.
+func serveFramed(w http.ResponseWriter, r *http.Request, f *file, o Options) {
+	h := w.Header()
+	setHeaders(h, o)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", strings.TrimSuffix(h.Get("Content-Security-Policy"), notFramed)+strings.Join(append([]string{"frame-ancestors 'self'"}, o.Ancestors...), " "))
+	h.Set("Referrer-Policy", "no-referrer")
+	if len(o.Ancestors) > 0 {
+		h.Del("X-Frame-Options") // it has no list of origins
+	}
+	f.serve(w, r, http.StatusOK)
+}
+
+// notFramed is the end of the policy of pages that are never shown in a frame, such as that
+// for the login: a page around it could make people click what they do not see.
+const notFramed = "frame-ancestors 'none'"
+
 // policy returns the Content-Security-Policy of pages: scripts and styles only from the
-// application's own files, and frames only on pages of the site.
+// application's own files, and no frames.
 func policy(origins []string) string {
 	also := ""
 	for _, o := range origins {
@@ -106,7 +140,7 @@ func policy(origins []string) string {
 		}
 	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'" + also +
-		"; connect-src 'self'" + also + "; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+		"; connect-src 'self'" + also + "; base-uri 'none'; form-action 'self'; " + notFramed
 }
 
 // A file is a file of the application with its compressed forms, which are nil if they are

@@ -119,7 +119,7 @@ func TestPolicy(t *testing.T) {
 		return []string{"https://tiles.example.org", "https://evil.example; script-src *"}
 	}})
 	got := get(h, "/").Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self' https://tiles.example.org;", "frame-ancestors 'self'"} {
+	for _, want := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self' https://tiles.example.org;", "frame-ancestors 'none'"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("Content-Security-Policy %q lacks %q", got, want)
 		}
@@ -163,6 +163,28 @@ func TestBuilt(t *testing.T) {
 			if a := get(h, "/assets/"+name); a.Code != http.StatusOK {
 				t.Errorf("GET /assets/%s, named by index.html: status %d, want 200", name, a.Code)
 			}
+		}
+	}
+}
+
+// Only the viewer for other pages and share links may be shown in frames.
+func TestFrames(t *testing.T) {
+	t.Parallel()
+	ancestors := []string{"https://intranet.example.org", "http://10.0.0.1:8080"}
+	h := handler(fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}}, Options{Ancestors: ancestors})
+	const framed = "frame-ancestors 'self' https://intranet.example.org http://10.0.0.1:8080"
+	for path, want := range map[string]string{
+		"/": "frame-ancestors 'none'", "/login": "frame-ancestors 'none'", "/account": "frame-ancestors 'none'", "/slides/abc": "frame-ancestors 'none'",
+		"/slides/abc?embed=0": "frame-ancestors 'none'", "/slides/abc?embed=1": framed, "/share/abc": framed, "/cases/a?embed=1": "frame-ancestors 'none'",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		got := w.Header()
+		if w.Code != 200 || !strings.HasSuffix(got.Get("Content-Security-Policy"), "; "+want) {
+			t.Errorf("%s: %d %q, want %q", path, w.Code, got.Get("Content-Security-Policy"), want)
+		}
+		if want == framed && (got.Get("Referrer-Policy") != "no-referrer" || got.Get("Cache-Control") != "no-store") {
+			t.Errorf("%s: %v", path, got)
 		}
 	}
 }
