@@ -38,7 +38,7 @@ type caseDetail struct {
 type casesInput struct {
 	Q         string `query:"q" maxLength:"200" doc:"Parts of the accession number, in any order and ignoring case."`
 	Store     string `query:"store" doc:"Only cases of this store."`
-	Accession string `query:"accession" maxLength:"200" doc:"Only cases with exactly this accession number."`
+	Accession string `query:"accession" maxLength:"2000" doc:"Only cases with exactly this accession number."`
 	Barcode   string `query:"barcode" maxLength:"500" doc:"Only cases with an image that has exactly this text of the barcode."`
 	External  string `query:"external_id" maxLength:"200" doc:"Only cases with an image that has exactly this id in another application."`
 	Sort      string `query:"sort" enum:"newest,accession" default:"newest" doc:"newest is the case with the newest image first; accession sorts numbers as numbers."`

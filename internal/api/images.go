@@ -77,7 +77,7 @@ type imagesInput struct {
 	Q         string   `query:"q" maxLength:"200" doc:"Part of the file name, folder, label, barcode or external id: anywhere from 3 characters on, else at the beginning."`
 	External  string   `query:"external_id" maxLength:"200" doc:"Only images with exactly this id in another application."`
 	Barcode   string   `query:"barcode" maxLength:"500" doc:"Only images with exactly this text of the barcode."`
-	Accession string   `query:"accession" maxLength:"200" doc:"Only images whose case has exactly this accession number."`
+	Accession string   `query:"accession" maxLength:"2000" doc:"Only images whose case has exactly this accession number."`
 	State     string   `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
 	Deleted   bool     `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
 	Sort      string   `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"fmt"
+	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode"
@@ -35,7 +37,7 @@ func (n CaseNames) corrected(c CaseCorrections) CaseNames {
 		from *string
 	}{{&n.Accession, c.Accession}, {&n.Part, c.Part}, {&n.Block, c.Block}, {&n.Stain, c.Stain}} {
 		if f.from != nil {
-			*f.to = clean(*f.from)
+			*f.to = composed(*f.from)
 		}
 	}
 	return n
@@ -61,6 +63,7 @@ type CasePattern struct {
 
 const (
 	maxCasePattern = 500  // bytes
+	maxCaseSteps   = 4000 // instructions of the compiled pattern
 	maxCaseText    = 2000 // bytes of a text in which a pattern finds names
 	maxCaseName    = 200  // characters
 )
@@ -85,6 +88,9 @@ func NewCasePattern(pattern string, source CaseSource) (*CasePattern, error) {
 	if p.re, err = regexp.Compile(pattern); err != nil {
 		return nil, fmt.Errorf("%w: the case pattern is not a regular expression with the syntax of RE2: %w", ErrInvalid, err)
 	}
+	if steps(pattern) > maxCaseSteps {
+		return nil, fmt.Errorf("%w: the case pattern repeats too much, which takes too long for each slide: use + or * instead of numbers in braces", ErrInvalid)
+	}
 	names := slices.DeleteFunc(slices.Clone(p.re.SubexpNames()), func(name string) bool { return name == "" })
 	for i, name := range names {
 		if !slices.Contains([]string{"accession", "part", "block", "stain"}, name) {
@@ -98,6 +104,20 @@ func NewCasePattern(pattern string, source CaseSource) (*CasePattern, error) {
 		return nil, fmt.Errorf("%w: the case pattern needs a group for the accession number, such as (?P<accession>S\\d\\d-\\d+)", ErrInvalid)
 	}
 	return p, nil
+}
+
+// steps returns the number of instructions of a valid pattern: the time of a match is at most
+// proportional to it and to the length of the text.
+func steps(pattern string) int {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return math.MaxInt
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return math.MaxInt
+	}
+	return len(prog.Inst)
 }
 
 // Find returns the names that the pattern finds in the first source in which it matches, and that
@@ -128,7 +148,7 @@ func (p *CasePattern) find(text string) (CaseNames, bool) {
 	if text == "" || len(text) > maxCaseText {
 		return n, false
 	}
-	m := p.re.FindStringSubmatch(norm.NFC.String(clean(text)))
+	m := p.re.FindStringSubmatch(composed(text))
 	if m == nil {
 		return n, false
 	}
@@ -150,6 +170,10 @@ func (p *CasePattern) find(text string) (CaseNames, bool) {
 	}
 	return n, true
 }
+
+// composed returns text in the form of names of cases: "ü" is a single character, so that names are
+// found however another system writes it.
+func composed(s string) string { return norm.NFC.String(clean(s)) }
 
 // caseName returns a name without spaces at its ends; ok is false, and the name "", if it is empty,
 // too long or has invisible characters.

@@ -113,7 +113,7 @@ func (cs *Cases) statement(q CaseQuery, stores []int64, after *casePosition) (st
 	}
 	if q.Accession != "" {
 		st.add(` AND accession = `)
-		st.arg(clean(q.Accession))
+		st.arg(composed(q.Accession))
 	}
 	for _, exact := range []struct{ column, value string }{{"barcode", q.Barcode}, {"external_id", q.ExternalID}} {
 		if exact.value != "" {
@@ -179,7 +179,7 @@ func (cs *Cases) Get(ctx context.Context, accession string, stores []string) ([]
 // then by stain; at most 1,000.
 func (cs *Cases) Slides(ctx context.Context, store, accession string) ([]Image, error) {
 	list, err := cs.records(ctx, cs.read, `s.closing = 0 AND i.accession = $1 AND i.store + 0 = (SELECT n FROM stores WHERE id = $2) AND i.shelf + 0 BETWEEN 1 AND 6 ORDER BY i.n + 0 DESC LIMIT $3`,
-		clean(accession), clean(store), maxCaseImages)
+		composed(accession), clean(store), maxCaseImages)
 	if err != nil {
 		return nil, err
 	}
@@ -325,5 +325,5 @@ func (cs *Cases) openCaseCursor(q CaseQuery) (*casePosition, error) {
 
 // context returns the data that a cursor is bound to: the query except stores and limit.
 func (q CaseQuery) context() []byte {
-	return fmt.Appendf(nil, "cases %q %q %q %q %q", q.Q, clean(q.Accession), clean(q.Barcode), clean(q.ExternalID), q.Sort)
+	return fmt.Appendf(nil, "cases %q %q %q %q %q", q.Q, composed(q.Accession), clean(q.Barcode), clean(q.ExternalID), q.Sort)
 }

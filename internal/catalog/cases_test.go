@@ -29,6 +29,7 @@ func TestCasePattern(t *testing.T) {
 		{"folder", `(?P<accession>S\d\d-\d+)`, "", catalog.Image{Path: "2026/S26-00077 Müller/a.tiff", Description: catalog.Description{FileName: "a.tiff"}}, catalog.CaseNames{Accession: "S26-00077"}, catalog.CaseFromFolder},
 		{"only the folder", `(?P<accession>S\d\d-\d+)`, catalog.CaseFromFolder, catalog.Image{Path: "S1/a.tiff", Description: catalog.Description{Barcode: text("S26-1"), FileName: "a.tiff"}}, catalog.CaseNames{}, ""},
 		{"umlauts, slashes and spaces", `^(?P<accession>.+?);`, "", catalog.Image{Description: catalog.Description{Barcode: text(" H/26 Mu\u0308ller ;x")}}, catalog.CaseNames{Accession: "H/26 Müller"}, catalog.CaseFromBarcode},
+		{"many repetitions", `^(?P<accession>\d{2,100})(?P<stain>.{0,200})$`, "", catalog.Image{Description: catalog.Description{FileName: "77HE"}}, catalog.CaseNames{Accession: "77", Stain: "HE"}, catalog.CaseFromFileName},
 		{"too long", `^(?P<accession>.+)`, "", catalog.Image{Description: catalog.Description{Barcode: text(strings.Repeat("7", 500))}}, catalog.CaseNames{}, ""},
 		{"a name with control characters", `^(?P<accession>\d+)(?P<stain>.*)`, "", catalog.Image{Description: catalog.Description{Barcode: text("7\x01")}}, catalog.CaseNames{Accession: "7"}, catalog.CaseFromBarcode},
 		{"an empty accession number", `^(?P<accession>\d*)`, "", catalog.Image{Description: catalog.Description{FileName: "a"}}, catalog.CaseNames{}, ""},
@@ -46,6 +47,7 @@ func TestCasePattern(t *testing.T) {
 	for pattern, source := range map[string]catalog.CaseSource{
 		`(?P<stain>x)`: "", `(?P<accession>x`: "", `(?P<accession>x)(?P<patient>y)`: "", `(?P<accession>x)(?P<accession>y)`: "",
 		`(?P<accession>x)`: "path", `(?P<accession>x)` + strings.Repeat("x", 500): "", `(?P<accession>x)(?=y)`: "", `(?P<accession>((a{1,100}){1,100}){1,100})`: "",
+		`(?P<accession>x)` + strings.Repeat(`(.?){1000}`, 40): "",
 	} {
 		if _, err := catalog.NewCasePattern(pattern, source); !errors.Is(err, catalog.ErrInvalid) {
 			t.Errorf("%.40s: %v, want ErrInvalid", pattern, err)
@@ -185,6 +187,37 @@ func TestCases(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(catalog.CaseQuery{}, "S9:1")
+	})
+}
+
+// A case is found, and an image corrected, by an accession number in any form of Unicode.
+func TestAccessionsInAnyForm(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		store := caseStore(t, c, "/a")
+		images := caseImages(store, "Mu\u0308ller/7_A1_HE", "other")
+		if err := c.Images.Put(t.Context(), images); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Images.Update(t.Context(), images[1].ID, func(im *catalog.Image) error {
+			im.Corrected.Accession = new("Mu\u0308ller/7")
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, accession := range []string{"Müller/7", "Mu\u0308ller/7"} {
+			found, err := c.Cases.Get(t.Context(), accession, []string{store})
+			if diff := cmp.Diff([]string{"Müller/7:2"}, caseNames(found)); diff != "" || err != nil {
+				t.Errorf("%q: %v (-want +got):\n%s", accession, err, diff)
+			}
+			slides, err := c.Cases.Slides(t.Context(), store, accession)
+			if err != nil || len(slides) != 2 {
+				t.Errorf("%q: %d slides, %v", accession, len(slides), err)
+			}
+			page, err := c.Images.List(t.Context(), catalog.Query{Accession: accession, Labels: true, Limit: 1})
+			if err != nil || len(page.Items) != 1 || page.NextCursor == "" {
+				t.Errorf("%q: %+v, %v", accession, page, err)
+			}
+		}
 	})
 }
 

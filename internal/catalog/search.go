@@ -46,7 +46,7 @@ func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
 	if !q.Labels {
 		s.Q = ""
 	}
-	s.ExternalID, s.Barcode, s.Accession = clean(q.ExternalID), clean(q.Barcode), clean(q.Accession)
+	s.ExternalID, s.Barcode, s.Accession = clean(q.ExternalID), clean(q.Barcode), composed(q.Accession)
 	s.needles = needles(s.Q)
 	switch {
 	case q.Hidden:
