@@ -64,6 +64,7 @@ type caller struct {
 	share  string // cookie of the share links that the browser has opened, or ""; in cred only on shareRoutes
 	found  *found // the image of a picture request
 	act    string // for the audit log instead of the rule's, if the body decides what is done; "" if not
+	detail string // for the audit log, such as the names of the changed fields, without patient data
 }
 
 // found is the result of looking up the image that a request names.

@@ -2,14 +2,18 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/metrics"
 )
 
 // namedCases gives a site a case pattern and images with hostile accession numbers.
@@ -60,6 +64,7 @@ func TestCases(t *testing.T) {
 	for query, want := range map[string][]string{
 		"": {"S26-8", name}, "?sort=accession": {"S26-8", name}, "?q=müll": {name}, "?q=nothing": nil, "?accession=" + url.QueryEscape(name): {name}, "?accession=S26": nil,
 		"?store=" + st.store: {"S26-8", name}, "?store=unknown": nil, "?barcode=" + url.QueryEscape(name+"_A1_PAS"): {name}, "?limit=1": {"S26-8"},
+		"?accession=" + strings.Repeat("7", 500): nil, "?accession=" + url.QueryEscape("S26/77 Mu\u0308ller"): {name},
 	} {
 		if diff := cmp.Diff(want, list(query)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
@@ -87,7 +92,7 @@ func TestCases(t *testing.T) {
 	if diff := cmp.Diff([]any{ids[name+"_A1_HE"], ids[name+"_A1_PAS"], ids[name+"_A2_HE"]}, order); diff != "" {
 		t.Errorf("slides (-want +got):\n%s", diff)
 	}
-	for _, path := range []string{"/api/v1/cases/S26", "/api/v1/cases/" + strings.Repeat("7", 500), "/api/v1/cases/%00"} {
+	for _, path := range []string{"/api/v1/cases/S26", "/api/v1/cases/" + strings.Repeat("7", 500), "/api/v1/cases/" + strings.Repeat("%C3%BC", 500), "/api/v1/cases/%00"} {
 		if a := st.get(path); a.status != http.StatusNotFound && a.status != http.StatusBadRequest {
 			t.Errorf("%.40s: %d, want 404", path, a.status)
 		}
@@ -147,6 +152,79 @@ func TestTryCasePattern(t *testing.T) {
 	}
 	if a := st.get("/api/v1/cases?q=" + url.QueryEscape("S26/77 m")); !strings.Contains(string(a.body), "Müller") {
 		t.Errorf("the cases have changed: %s", a.body)
+	}
+}
+
+// Correcting and trying reveal no names to callers without the right to labels, nor to the log, the
+// audit log and the metrics; the audit log has the names of the corrected fields.
+func TestCorrectionsRevealNothing(t *testing.T) {
+	const secret = "CANARY/26 Müller"
+	g := newGuardedSite(t)
+	recorder, mux := metrics.New("test"), http.NewServeMux()
+	g.api.Register(mux)
+	srv := httptest.NewServer(recorder.Routes(mux))
+	t.Cleanup(srv.Close)
+	g.url = srv.URL
+	image := "/api/v1/images/" + g.slide
+	body := `{"accession":"` + secret + `","part":"CANARY part","block":"CANARY block","stain":"HE"}`
+	for role, want := range map[string]int{"viewer": 403, "outsider": 403, "reader": 403, "contributor": 200} {
+		if a := g.as(role, "PATCH", image, body); a.status != want {
+			t.Errorf("%s: %d %s, want %d", role, a.status, a.body, want)
+		}
+	}
+	token, _, err := g.people.Tokens.Add(t.Context(), account.Token{User: g.ids["contributor"], Label: "robot", Scopes: []account.Scope{account.ScopeWrite, account.ScopeTiles}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := g.ask("PATCH", image, body, "Authorization", "Bearer "+token); a.status != 200 || strings.Contains(string(a.body), "CANARY") {
+		t.Errorf("correction with a token without labels: %d %s", a.status, a.body)
+	}
+	try := "/api/v1/stores/" + g.store + "/case-pattern"
+	for _, role := range []string{"viewer", "outsider", "admin"} {
+		a := g.as(role, "POST", try, `{"case_pattern":"(?P<accession>`+canary+`.+)"}`)
+		if sees := strings.Contains(string(a.body), canary+"-name"); sees != (role == "admin") {
+			t.Errorf("%s tries a pattern: %d %s", role, a.status, a.body)
+		}
+	}
+	paths := []string{"/api/v1/cases", "/api/v1/cases?q=CANARY", "/api/v1/cases/" + url.PathEscape(secret), "/api/v1/cases?accession=" + url.QueryEscape(secret), "/api/v1/cases/" + url.PathEscape(secret) + "?store=" + g.store, "/api/v1/images?accession=" + url.QueryEscape(secret), image}
+	shown := 0
+	for _, path := range paths {
+		for _, role := range []string{"stranger", "viewer", "outsider"} {
+			a := g.as(role, "GET", path, "")
+			if strings.Contains(string(a.body), "CANARY") {
+				t.Errorf("%s: GET %s: %s", role, path, a.body)
+			}
+		}
+		if strings.Contains(string(g.as("reader", "GET", path, "").body), secret) {
+			shown++
+		}
+	}
+	if shown != len(paths) {
+		t.Errorf("the reader sees the accession number in %d answers of %d", shown, len(paths))
+	}
+	if log := g.log.String(); strings.Contains(log, "CANARY/26") || strings.Contains(log, "CANARY part") {
+		t.Errorf("the log has names:\n%s", log)
+	}
+	w := httptest.NewRecorder()
+	recorder.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if all := w.Body.String(); strings.Contains(all, "CANARY") || !strings.Contains(all, `route="GET /api/v1/cases/{accession}"`) {
+		t.Errorf("metrics:\n%s", all)
+	}
+	events, _, err := g.people.Audit.List(t.Context(), account.EventFilter{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var details []string
+	for _, e := range events {
+		if strings.Contains(fmt.Sprint(e), "CANARY") {
+			t.Errorf("the audit log has a name: %+v", e)
+		}
+		if e.Act == "image.set" && e.Allowed {
+			details = append(details, e.Detail)
+		}
+	}
+	if diff := cmp.Diff([]string{"accession, part, block, stain", "accession, part, block, stain"}, details); diff != "" {
+		t.Errorf("corrections in the audit log (-want +got):\n%s", diff)
 	}
 }
 

@@ -185,7 +185,7 @@ func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rul
 		e := account.Event{Act: rule.act, Allowed: true}
 		a.logged(r.Context(), e, a.recordList(r.Context(), e))
 	case s.status/100 <= 3:
-		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true})
+		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true, Detail: c.detail})
 	case s.status == http.StatusForbidden:
 		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
 	}

@@ -25,9 +25,25 @@ type imageFields struct {
 	Stain      optional[string] `json:"stain,omitempty" doc:"Stain, at most 200 characters."`
 }
 
-// given reports whether there is a field.
-func (f *imageFields) given() bool {
-	return f.ExternalID.Given || f.Label.Given || f.Accession.Given || f.Part.Given || f.Block.Given || f.Stain.Given
+// names returns the names of the fields that are given.
+func (f *imageFields) names() []string {
+	var names []string
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"external_id", f.ExternalID.Given},
+		{"label", f.Label.Given},
+		{"accession", f.Accession.Given},
+		{"part", f.Part.Given},
+		{"block", f.Block.Given},
+		{"stain", f.Stain.Given},
+	} {
+		if field.given {
+			names = append(names, field.name)
+		}
+	}
+	return names
 }
 
 // caseFields are the names of a case that users can set. Without a pattern the name that was set
@@ -144,7 +160,7 @@ func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, e
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if in.Body.given() {
+	if len(in.Body.names()) > 0 {
 		im, err := a.Catalog.Images.Update(ctx, was.ID, edit)
 		if err != nil {
 			return nil, a.failed(ctx, err)
@@ -153,6 +169,7 @@ func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, e
 			// Decisions were cached for the previous external id.
 			a.Access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: im.ID})
 		}
+		callerOf(ctx).detail = strings.Join(in.Body.names(), ", ")
 	}
 	return a.get(ctx, &imagePath{in.Image})
 }
