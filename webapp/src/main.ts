@@ -9,6 +9,7 @@ import { watchConnection } from "./api/connection";
 import { galleryPage } from "./gallery/page";
 import { notFoundPage } from "./not-found";
 import { navigate, start, type Page } from "./router";
+import { isEmbedded, isShared } from "./share/place";
 import { idle } from "./ui/activity";
 import { mountAnnouncer } from "./ui/announce";
 import { mountConnectionBanner } from "./ui/connection-banner";
@@ -22,6 +23,7 @@ window.ptiffstore = { idle };
 
 void loadSession();
 onLoggedOut(() => void loadSession().then(({ mode, user }) => {
+  if (isShared() || isEmbedded()) return; // the page shows that it is refused: the login is never framed
   if (mode === "none") return; // a proxy in front of the server requires it: the page shows the error
   if (/^\/login\/?$/.test(location.pathname)) return; // an earlier response has led here already
   const address = logInAddress(location.pathname + location.search + location.hash);
@@ -61,6 +63,7 @@ start(
     { pattern: /^\/open\/?$/, load: () => requireLogin(async () => (await import("./gallery/open-page")).openPage) },
     { pattern: /^\/cases\/?$/, load: () => requireLogin(async () => (await import("./cases/list-page")).casesPage) },
     { pattern: /^\/cases\/([^/]+)\/?$/, load: () => requireLogin(async () => (await import("./cases/case-page")).casePage) },
+    { pattern: /^\/share\/([^/]+)\/?$/, load: () => withSession(async () => (await import("./share/page")).sharePage) },
     { pattern: /^\/deleted\/?$/, load: () => requireLogin(async () => (await import("./gallery/deleted-page")).deletedPage) },
     { pattern: /^\/about\/?$/, load: async () => (await import("./about/page")).aboutPage },
     { pattern: /^\/upload\/?$/, load: () => requireLogin(async () => (await import("./upload/page")).uploadPage) },

@@ -5,6 +5,7 @@ import "../styles/access.css";
 
 import { Problem } from "../api/client";
 import type { Page } from "../router";
+import { sharesBox } from "../share/list";
 import { ask } from "../stores/dialogs";
 import { t } from "../strings";
 import { h, type Child } from "../ui/dom";
@@ -36,6 +37,7 @@ export const accountPage: Page = {
         { class: "page narrow stack", id: "main", tabindex: "-1" },
         h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.account), h("p", { class: "quiet" }, t.access.accountOf(user.name)))),
         tokensBox(user.id, user.name, signal, true),
+        sharesBox(signal),
         box(t.access.sessions, null, h("p", { class: "quiet about" }, t.access.sessionsAbout), sessions),
         box(t.access.changePassword, null, h("p", { class: "quiet about" }, t.access.changePasswordAbout), passwordForm(user)),
       ),

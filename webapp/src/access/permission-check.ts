@@ -2,6 +2,7 @@
 
 import { getImage, Problem } from "../api/client";
 import type { SlideImage } from "../api/types";
+import { isShared } from "../share/place";
 import { t } from "../strings";
 import { h } from "../ui/dom";
 import { logInAddress } from "./return";
@@ -41,6 +42,10 @@ export function permissionCheck(o: PermissionCheckOptions): () => Promise<boolea
       return true;
     } catch (err) {
       if (o.signal.aborted) return true;
+      if (err instanceof Problem && err.status === 401 && isShared()) {
+        o.fail(err); // the link has ended
+        return true;
+      }
       if (!(err instanceof Problem) || (err.status !== 403 && err.status !== 404)) return false;
       o.fail(err);
       return true;

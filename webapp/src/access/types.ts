@@ -15,6 +15,8 @@ export interface Session {
   token: boolean;
   central: string | null; // where to log in, in mode central
   correct_colors?: boolean; // the viewer corrects colours unless a user switches that off
+  sharing?: boolean; // the caller may create share links
+  frame_origins?: string[]; // other sites whose pages may show the viewer in a frame
   oidc?: string | null; // name of the OpenID Connect provider, if there is one
 }
 

@@ -4,7 +4,7 @@ import "../styles/gallery.css";
 import "../styles/manage.css";
 import "../styles/cases.css";
 
-import { loadSession } from "../access/session";
+import { loadSession, session } from "../access/session";
 import { listStores, Problem, type ListedImage } from "../api/client";
 import type { Store } from "../api/types";
 import { compareAddress, mostSlides } from "../compare/link";
@@ -70,7 +70,8 @@ class CasePage {
         several ? h("h2", null, c.store_label) : h("p", { class: "quiet" }, c.store_label),
         completeness(c),
         h("p", { class: "quiet" }, [t.cases.slides(c.images), c.stains.join(", ")].filter(Boolean).join(" · ")),
-        available.length > 1 ? h("a", { class: "button plain", href: compareAddress(available.slice(0, mostSlides).map(({ id }) => id)), "data-page": true }, icon("compare", 18), available.length > mostSlides ? t.cases.compareFirst(mostSlides) : t.cases.compareAll) : null),
+        available.length > 1 ? h("a", { class: "button plain", href: compareAddress(available.slice(0, mostSlides).map(({ id }) => id)), "data-page": true }, icon("compare", 18), available.length > mostSlides ? t.cases.compareFirst(mostSlides) : t.cases.compareAll) : null,
+        session().sharing && c.slides.length > 0 ? h("button", { type: "button", class: "button plain", onclick: () => void import("../share/dialog").then(({ shareSlides }) => shareSlides({ case: { store: c.store, accession: c.accession, count: c.slides.length }, labelled: true })) }, t.share.action) : null),
       ...groups(c).map(([block, slides, missing]) => h(
         "div",
         { class: "case-block" },

@@ -1,6 +1,7 @@
 // The bar at the bottom of the gallery with the number of selected slides, and a link to compare
 // them.
 
+import { loadSession } from "../access/session";
 import { compareAddress, mostSlides } from "../compare/link";
 import { t } from "../strings";
 import { h } from "../ui/dom";
@@ -14,7 +15,9 @@ export function tray(list: HTMLElement, signal: AbortSignal): HTMLElement {
     for (const box of list.querySelectorAll<HTMLInputElement>(".card-select input")) box.checked = false;
     list.querySelector("a")?.focus({ preventScroll: true });
   } }, t.compare.clear);
-  const element = h("div", { class: "tray", "data-testid": "tray" }, count, clear, compare);
+  const share = h("button", { type: "button", class: "button plain", hidden: true, onclick: () => void import("../share/dialog").then(({ shareSlides }) => shareSlides({ images: selected(), labelled: true })) }, t.share.action);
+  void loadSession().then(({ sharing }) => (share.hidden = !sharing));
+  const element = h("div", { class: "tray", "data-testid": "tray" }, count, clear, share, compare);
   const update = (): void => {
     const ids = selected();
     const fits = ids.length >= 2 && ids.length <= mostSlides;

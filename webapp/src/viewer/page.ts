@@ -16,6 +16,7 @@ import { folderName, slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
 import { searchOf } from "../gallery/query";
 import { goBack, navigate, replaceAddress, type Page } from "../router";
+import { isEmbedded } from "../share/place";
 import { t } from "../strings";
 import { setBusy } from "../ui/activity";
 import { announce, notify } from "../ui/announce";
@@ -29,6 +30,7 @@ import { themeButton } from "../ui/theme";
 import { adjustLine, adjustPanel } from "./adjust-panel";
 import { Adjuster, adjustmentsIn, adjustmentsText, formatAdjustments, isNeutral } from "./adjustments";
 import { Colors, correctable, correctionIn, formatCorrection } from "./colors";
+import { embed } from "./embed";
 import { failure } from "./failure";
 import { openHelp } from "./help";
 import { listenToKeys } from "./keys";
@@ -62,14 +64,32 @@ export function viewerPage(early: Early | null): Page {
       const id = params[0]!;
       const image = early?.id === id ? early.image : getImage(id, signal);
       early = null;
-      new SlidePage(root, id, signal).load(image);
+      void new SlidePage(root, id, signal, isEmbedded() ? embeddedPage : null).load(image);
     },
   };
 }
 
+// Surroundings replace the application around the viewer: behind a share link, and in frames of
+// other pages.
+export interface Surroundings {
+  embedded: boolean; // without a header
+  address: (id: string) => string; // of the page with another slide
+  title: string;
+  strip: HTMLElement | null; // the other slides
+  previous: string | null;
+  next: string | null;
+  has: (id: string) => boolean; // whether another slide can be opened
+  gone: () => void; // shows that the link has ended
+}
+
+// embeddedPage is the page of a slide for frames of other pages.
+const embeddedPage: Surroundings = {
+  embedded: true, address: (id) => `/slides/${encodeURIComponent(id)}?embed=1`, title: "", strip: null, previous: null, next: null, has: () => true, gone: () => {},
+};
+
 type Popover = "rotation" | "measure" | "adjust"; // of which at most one is open
 
-class SlidePage {
+export class SlidePage {
   private image: SlideImage | null = null;
   private serverWatched = false;
   private checking: Promise<boolean> | null = null;
@@ -100,14 +120,15 @@ class SlidePage {
   private adjuster!: Adjuster;
   private readonly colors: Colors;
   private readonly measuring: Measuring;
+  private frameMessages: ReturnType<typeof embed> | null = null;
   private restoring = false; // the measurements of the address and the session are being shown, or are
   private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
 
-  constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal) {
+  constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal, private readonly around: Surroundings | null = null) {
     this.panel = new Panel(() => this.panelChanged());
-    this.frame = h("div", { class: "viewer" }, this.header(), h("main", { class: "viewer-main" }, h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain), this.panel.element));
+    this.frame = h("div", { class: around ? `viewer shared${around.embedded ? " embedded" : ""}` : "viewer" }, around?.embedded ? null : this.header(), h("main", { class: "viewer-main" }, h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain), this.panel.element));
     root.append(this.frame);
     this.panelChanged();
     document.documentElement.classList.add("viewing");
@@ -125,6 +146,7 @@ class SlidePage {
       onPanel: () => this.showPopover("measure"),
     });
     this.fillOverlay();
+    if (around?.embedded) this.listenToFrame(around);
     this.colors.onChange(() => this.colorsChanged());
     this.followAddress();
     onReconnect(() => void this.reconnected(), signal);
@@ -144,6 +166,12 @@ class SlidePage {
       return;
     }
     await browserIdle(); // tiles first
+    if (this.around) {
+      link(this.previous, this.around.previous, this.around.address);
+      link(this.next, this.around.next, this.around.address);
+      if (this.around.strip && !this.signal.aborted) this.overlay.append(this.around.strip);
+      return;
+    }
     await Promise.all([this.linkNeighbours(), this.showActions(), this.showCase()]);
   }
 
@@ -170,6 +198,11 @@ class SlidePage {
 
   private header(): HTMLElement {
     const back = galleryAddress();
+    if (this.around) {
+      return h("header", { class: "bar viewer-bar" },
+        h("div", { class: "slide-names" }, this.title, this.subtitle),
+        h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, () => openHelp()), themeButton())));
+    }
     return h(
       "header",
       { class: "bar viewer-bar" },
@@ -216,7 +249,7 @@ class SlidePage {
         this.adjustButton,
         this.colorsButton,
         this.fullscreenButton,
-        h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
+        h("span", { class: "wide-only" }, this.around ? null : iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
       rotation,
       adjust,
       this.adjuster.defs,
@@ -255,7 +288,7 @@ class SlidePage {
   private show(image: SlideImage): void {
     this.image = image;
     this.panelButton.hidden = false;
-    const name = slideName(image);
+    const name = this.around?.title || slideName(image);
     document.title = `${name} · ${t.name}`;
     this.title.textContent = name;
     this.title.title = name;
@@ -311,7 +344,7 @@ class SlidePage {
   }
 
   private watchTileServer(image: SlideImage): void {
-    if (this.serverWatched) return;
+    if (this.serverWatched || this.around) return; // the list of stores is for users
     this.serverWatched = true;
     this.notes.prepend(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
   }
@@ -324,7 +357,31 @@ class SlidePage {
     this.frame.classList.toggle("closed", !!content);
   }
 
+  // listenToFrame exchanges messages with the page around the frame.
+  private listenToFrame(around: Surroundings): void {
+    const frame = embed({
+      id: this.id, signal: this.signal,
+      view: () => (this.view.isOpen ? this.view.view() : null),
+      size: () => {
+        const { x, y } = this.view.view();
+        const scale = this.view.scale || 1;
+        return { width: this.stage.clientWidth / scale, height: this.stage.clientHeight / scale, ...(Number.isFinite(x + y) ? {} : { width: 0, height: 0 }) };
+      },
+      goTo: (view) => this.view.goTo(view),
+      open: (id) => {
+        if (!around.has(id)) return false;
+        navigate(around.address(id), "replace");
+        return true;
+      },
+    });
+    this.frameMessages = frame;
+    this.view.onOpen(() => frame.ready());
+    this.view.onSettle(() => frame.report());
+  }
+
   private fail(problem: Problem): void {
+    this.frameMessages?.fail(problem.detail);
+    if (this.around && !this.around.embedded && (problem.status === 401 || problem.status === 403 || problem.status === 404)) return this.around.gone();
     const { title, text, picture, retry } = failure(problem);
     document.title = `${title} · ${t.name}`;
     this.title.textContent = title;
@@ -332,7 +389,7 @@ class SlidePage {
     replace(this.subtitle);
     if (!retry) this.panel.clear();
     this.panelButton.hidden = !retry;
-    const action = retry ? this.retryButton() : h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back);
+    const action = retry ? this.retryButton() : this.around ? null : h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back);
     this.setCurtain(message({ picture, title, text, alert: true, action }));
   }
 
@@ -395,7 +452,7 @@ class SlidePage {
     if (!image) return;
     if (!this.curtain.hidden) this.show(image);
     else if (!this.showChanged(image)) this.view.fetcher.retry();
-    await this.linkNeighbours();
+    if (!this.around) await this.linkNeighbours();
   }
 
   private showLoggedOut(): void {
@@ -444,7 +501,7 @@ class SlidePage {
 
   private panelChanged(): void {
     this.panelButton.setAttribute("aria-pressed", String(this.panel.isOpen));
-    this.frame?.classList.toggle("with-panel", this.panel.isOpen);
+    this.frame?.classList.toggle("with-panel", this.panel.isOpen && !this.around?.embedded);
   }
 
   private showPopover(name: Popover | null): void {
@@ -512,7 +569,7 @@ class SlidePage {
   }
 
   private copyLink(): void {
-    if (!this.view.image) return;
+    if (!this.view.image || this.around) return;
     const address = location.origin + location.pathname + this.fragment(formatView(this.view.view()));
     navigator.clipboard?.writeText(address).then(() => notify(t.viewer.linkCopied), () => {});
   }
@@ -542,13 +599,13 @@ class SlidePage {
   }
 }
 
-function link(anchor: HTMLAnchorElement, id: string | null): void {
+function link(anchor: HTMLAnchorElement, id: string | null, address = (slide: string): string => `/slides/${encodeURIComponent(slide)}`): void {
   if (id === null) {
     anchor.removeAttribute("href");
     anchor.setAttribute("aria-disabled", "true");
     return;
   }
-  anchor.href = `/slides/${encodeURIComponent(id)}`;
+  anchor.href = address(id);
   anchor.removeAttribute("aria-disabled");
 }
 

@@ -23,7 +23,8 @@ export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[
   if (o.signal.aborted || !shown) return [];
   const store = stores.find(({ id }) => id === shown.store);
   const [edits, deletes, downloads] = [isLabelled(shown) && may("write", store), may("admin", store), shown.state === "available" && isLabelled(shown) && store?.kind !== "mongodb" && store?.kind !== "dump" && shown.format !== "dicom" && may("file", store)];
-  if (!edits && !deletes && !downloads) return [];
+  const shares = !!session().sharing && shown.state === "available";
+  if (!edits && !deletes && !downloads && !shares) return [];
   const { askDelete, correctCase, editSlide } = await import("../gallery/slide-menu");
 
   const changed = (image: SlideImage): void => {
@@ -37,6 +38,7 @@ export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[
     o.deleted();
   });
   return [
+    ...(shares ? [h("button", { type: "button", class: "button plain small", onclick: () => void import("../share/dialog").then(({ shareSlides }) => shareSlides({ images: [shown.id], labelled: isLabelled(shown) })) }, t.share.action)] : []),
     ...(downloads ? [h("a", { class: "button plain small", href: `/api/v1/images/${encodeURIComponent(shown.id)}/file`, download: "" }, t.slide.download)] : []),
     ...(edits ? [h("button", { type: "button", class: "button plain small", onclick: edit }, t.slide.edit), h("button", { type: "button", class: "button plain small", onclick: correct }, t.slide.correct)] : []),
     ...(deletes ? [h("button", { type: "button", class: "button plain danger small", onclick: remove }, t.slide.delete)] : []),
