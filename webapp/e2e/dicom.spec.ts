@@ -288,24 +288,34 @@ async function move(page: Page, x: number, y: number, scale: number): Promise<vo
 // compare compares the square in the middle of the viewer with the one around a place of a picture that
 // is scaled, width and height alike. The difference is the mean one, in steps of 255; the contrast is the mean difference of
 // the picture to its own mean.
-async function compare(page: Page, picture: Buffer, x: number, y: number, scale = 1): Promise<{ difference: number; contrast: number }> {
+async function compare(page: Page, picture: Buffer, x: number, y: number, scale = 1, turned = false): Promise<{ difference: number; contrast: number }> {
   if (process.env.PTIFFSTORE_E2E_SHOTS) await page.screenshot({ path: `${process.env.PTIFFSTORE_E2E_SHOTS}/dicom-${picture.length}.png` });
   const shot = await page.screenshot({ clip: { x: middle.x - side / 2, y: middle.y - side / 2, width: side, height: side } });
-  return page.evaluate(async ({ shot, picture, x, y, scale, side }) => {
-    const pixels = async (data: string, x: number, y: number, scale: number): Promise<Uint8ClampedArray> => {
-      const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]), { colorSpaceConversion: "none" });
+  return page.evaluate(async ({ shot, picture, x, y, scale, side, turned }) => {
+    // turn turns a picture clockwise.
+    const turn = (bitmap: ImageBitmap): OffscreenCanvas => {
+      const canvas = new OffscreenCanvas(bitmap.height, bitmap.width);
+      const context = canvas.getContext("2d")!;
+      context.translate(bitmap.height, 0);
+      context.rotate(Math.PI / 2);
+      context.drawImage(bitmap, 0, 0);
+      return canvas;
+    };
+    const pixels = async (data: string, x: number, y: number, scale: number, turned: boolean): Promise<Uint8ClampedArray> => {
+      const upright = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]), { colorSpaceConversion: "none" });
+      const bitmap = turned ? turn(upright) : upright;
       const context = new OffscreenCanvas(side, side).getContext("2d")!;
       context.imageSmoothingQuality = "high";
       context.drawImage(bitmap, side / 2 - x, side / 2 - y, bitmap.width * scale, bitmap.height * scale);
       return context.getImageData(0, 0, side, side).data.filter((_, i) => i % 4 !== 3);
     };
-    const [got, want] = await Promise.all([pixels(shot, side / 2, side / 2, 1), pixels(picture, x, y, scale)]);
+    const [got, want] = await Promise.all([pixels(shot, side / 2, side / 2, 1, false), pixels(picture, x, y, scale, turned)]);
     const mean = want.reduce((sum, value) => sum + value, 0) / want.length;
     return {
       difference: want.reduce((sum, value, i) => sum + Math.abs(value - got[i]!), 0) / want.length,
       contrast: want.reduce((sum, value) => sum + Math.abs(value - mean), 0) / want.length,
     };
-  }, { shot: shot.toString("base64"), picture: picture.toString("base64"), x, y, scale, side });
+  }, { shot: shot.toString("base64"), picture: picture.toString("base64"), x, y, scale, side, turned });
 }
 
 test("looks in dicom-microscopy-viewer as the server renders it", async ({ page }) => {
@@ -333,7 +343,7 @@ test("has label and macro in dicom-microscopy-viewer", async ({ page }) => {
     await move(page, x, y, 1);
     expect((await rendered).url()).toContain(`/rendered?viewport=${width}%2C${height}`);
     expect((await rendered).headers()["content-type"]).toBe("image/png");
-    const { difference, contrast } = await compare(page, await fetched(site, `/api/v1/images/${site.image.id}/associated/${name}`), x, y, 0.8);
+    const { difference, contrast } = await compare(page, await fetched(site, `/api/v1/images/${site.image.id}/associated/${name}`), x, y, 0.8, name === "label"); // DICOM has the label on its side, as the file does
     expect(contrast, name).toBeGreaterThan(10);
     expect(difference, name).toBeLessThan(4); // the scaling differs
   }
