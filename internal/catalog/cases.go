@@ -117,7 +117,7 @@ func (cs *Cases) statement(q CaseQuery, stores []int64, after *casePosition) (st
 	}
 	for _, exact := range []struct{ column, value string }{{"barcode", q.Barcode}, {"external_id", q.ExternalID}} {
 		if exact.value != "" {
-			st.add(` AND (store, accession) IN (SELECT store, accession FROM images WHERE %s = `, exact.column)
+			st.add(` AND key IN (SELECT CAST(store AS TEXT) || '/' || accession FROM images WHERE %s = `, exact.column)
 			st.arg(clean(exact.value))
 			st.add(` AND accession IS NOT NULL AND shelf + 0 BETWEEN 1 AND 6)`)
 		}
@@ -128,22 +128,28 @@ func (cs *Cases) statement(q CaseQuery, stores []int64, after *casePosition) (st
 		st.arg(word)
 		st.add(`) > 0`)
 	}
+	// The few cases of an exact match are sorted after they are found: by expressions, or else
+	// PostgreSQL reads all cases in order until it meets them.
+	newest, name := `newest`, `name`
+	if q.Accession+q.Barcode+q.ExternalID != "" {
+		newest, name = `newest + 0`, `name || ''`
+	}
 	if q.Sort == CasesNewest {
 		if after != nil {
-			st.add(` AND newest < `)
+			st.add(` AND %s < `, newest)
 			st.arg(after.Newest)
 		}
-		st.add(` ORDER BY newest DESC LIMIT %d`, q.Limit+1)
+		st.add(` ORDER BY %s DESC LIMIT %d`, newest, q.Limit+1)
 		return st
 	}
 	if after != nil {
-		st.add(` AND (name, key) > (`)
+		st.add(` AND (%s, key) > (`, name)
 		st.arg(after.Name)
 		st.add(`, `)
 		st.arg(after.Key)
 		st.add(`)`)
 	}
-	st.add(` ORDER BY name, key LIMIT %d`, q.Limit+1)
+	st.add(` ORDER BY %s, key LIMIT %d`, name, q.Limit+1)
 	return st
 }
 

@@ -277,7 +277,9 @@ func TestCasesAreFast(t *testing.T) {
 			var batch []*catalog.Image
 			for j := range 1000 {
 				k := i + j
-				batch = append(batch, caseImages(stores[k%3], fmt.Sprintf("S%02d-%06d_A%d_HE", 10+k/60_000, k/12, k))...)
+				images := caseImages(stores[k%3], fmt.Sprintf("S%02d-%06d_A%d_HE", 10+k/60_000, k/12, k))
+				images[0].Barcode, images[0].ExternalID = new(fmt.Sprint("barcode ", k)), new(fmt.Sprint("external ", k))
+				batch = append(batch, images...)
 			}
 			if err := c.Images.Put(t.Context(), batch); err != nil {
 				t.Fatal(err)
@@ -293,19 +295,26 @@ func TestCasesAreFast(t *testing.T) {
 			{Stores: stores, Q: "none"},
 			{Stores: stores[2:], Q: "none"},
 			{Stores: stores, Accession: "S10-000001"},
+			{Stores: stores, Barcode: "barcode 7"},
+			{Stores: stores[1:], ExternalID: "external 8"},
+			{Stores: stores, Barcode: "none"},
 			{Stores: stores, Q: "S10-0000", Sort: catalog.CasesByAccession},
 		} {
 			var took []time.Duration
 			for range times {
 				began := time.Now()
-				if _, err := c.Cases.List(t.Context(), q); err != nil {
+				page, err := c.Cases.List(t.Context(), q)
+				if err != nil {
 					t.Fatal(err)
+				}
+				if one := q.Accession + q.Barcode + q.ExternalID; one != "" && one != "none" && len(page.Items) == 0 {
+					t.Errorf("%+v finds no case", q)
 				}
 				took = append(took, time.Since(began))
 			}
 			slices.Sort(took)
 			if p99 := took[len(took)*99/100]; p99 > 20*time.Millisecond {
-				t.Logf("q=%q stores=%d sort=%s: p50 %v, p99 %v", q.Q, len(q.Stores), q.Sort, took[len(took)/2], p99)
+				t.Logf("q=%q accession=%q barcode=%q external=%q stores=%d sort=%s: p50 %v, p99 %v", q.Q, q.Accession, q.Barcode, q.ExternalID, len(q.Stores), q.Sort, took[len(took)/2], p99)
 			}
 		}
 	})

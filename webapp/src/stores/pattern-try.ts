@@ -43,8 +43,10 @@ function result(tried: Tried[]): HTMLElement[] {
     h("div", { class: "table-frame" }, h("table", { class: "table pattern-table" },
       h("thead", null, h("tr", null, ...[text, accession, part, block, stain].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", null, ...tried.map((one) => h("tr", null,
-        h("td", { class: "pattern-text" }, textOf(one)),
-        ...(one.accession ? [one.accession, one.part, one.block, one.stain].map((value) => h("td", null, value ?? "–")) : [h("td", { class: "quiet", colspan: "4" }, t.cases.noMatch)])))))),
+        h("td", { class: "pattern-text", "data-label": text }, textOf(one)),
+        ...(one.accession
+          ? ([[accession, one.accession], [part, one.part], [block, one.block], [stain, one.stain]] as const).map(([name, value]) => h("td", { "data-label": name }, value ?? "–"))
+          : [h("td", { class: "quiet", colspan: "4", "data-label": accession }, t.cases.noMatch)])))))),
   ];
 }
 

@@ -187,6 +187,7 @@ test("shows what a case pattern finds while it is typed", async () => {
   type(dialog()!.querySelector("#store-case_pattern")!, "(?P<accession>S)");
   await eventually(() => expect(text(dialog()!.querySelector(".pattern-try"))).toContain("Matches 1 of the 2 newest slides."));
   expect([...dialog()!.querySelectorAll(".pattern-table tbody tr")].map(text)).toEqual(["S26-7;A1S26-7–A1–", "b.tiffno match"]);
+  expect([...dialog()!.querySelectorAll<HTMLElement>(".pattern-table tbody td")].map((cell) => cell.dataset["label"])).toEqual(["Text", "Accession", "Part", "Block", "Stain", "Text", "Accession"]); // names of the cells on phones
   type(dialog()!.querySelector("#store-case_pattern")!, "(");
   await eventually(() => expect(text(dialog()!.querySelector(".pattern-try"))).toBe("The request is invalid."));
   expect(sent).toEqual([{ case_pattern: "(?P<accession>S)" }, { case_pattern: "(" }]);
