@@ -83,7 +83,7 @@ func (c *shareCreateCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// password reads the file of the password, "" if there is none.
+// password reads the file of the password, "" without one.
 func (c *shareCreateCmd) password(std streams) (string, error) {
 	if c.PasswordFile == "" {
 		return "", nil

@@ -91,7 +91,7 @@ func scanShare(r row) (Share, error) {
 }
 
 // Add creates a link with the User, Title, Kind, Labels, Images and ExpiresAt of s, and
-// returns its secret, which is not stored. An empty password is none. The caller checks that
+// returns its secret, which is not stored. An empty text means no password. The caller checks that
 // the user may see the images. The error is [ErrNotFound] or [ErrInvalid].
 func (ss *Shares) Add(ctx context.Context, s Share, password string) (secret string, made *Share, err error) {
 	if err := s.check(); err != nil {
@@ -318,7 +318,7 @@ func (ss *Shares) visit(ctx context.Context, s *Share) (secret string, err error
 }
 
 // Visited returns the active links of the visits in a cookie, whose creators are not
-// disabled; nil if there are none.
+// disabled; nil without any.
 func (ss *Shares) Visited(ctx context.Context, cookie string) ([]Share, error) {
 	now := ss.now()
 	var list []Share

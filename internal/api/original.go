@@ -56,7 +56,7 @@ func (a originalAPI) file(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	if (redirector{a.API}).isRemote(r, &im.File) {
+	if redirector(a).isRemote(r, &im.File) {
 		return &httperr.Error{Status: http.StatusConflict, Detail: "The file is on another host, whose tile server sends tiles only: download it from a server there."}
 	}
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {

@@ -15,9 +15,6 @@ type caseKey struct {
 
 func (k caseKey) String() string { return strconv.FormatInt(k.store, 10) + "/" + k.accession }
 
-// maxAccession limits accession numbers in bytes, as they are in indexes.
-const maxAccession = 4 * maxCaseName
-
 // nameCase names the case of a record by the pattern of its store. Without a pattern it keeps its
 // names: it may have been moved here from a store with one.
 func (t *tx) nameCase(ctx context.Context, p *pending) error {
