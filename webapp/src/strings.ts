@@ -1038,7 +1038,7 @@ export const t = {
       "label.show": "Label or name viewed", "label.list": "Labels or names listed", "audit.show": "Audit log viewed", "audit.export": "Audit log exported",
       "user.add": "User added", "user.set": "User changed", "user.remove": "User removed", "user.password": "Password set", "user.logout": "Sessions ended",
       "group.add": "Group added", "group.set": "Group changed", "group.remove": "Group removed", "group.join": "Added to group", "group.leave": "Removed from group",
-      "grant.add": "Role granted", "grant.remove": "Role revoked", "token.add": "Token created", "token.remove": "Token revoked",
+      "grant.add": "Role granted", "grant.remove": "Role revoked", "token.add": "Token created", "token.remove": "Token revoked", "share.add": "Share link created", "share.open": "Share link opened", "share.view": "Shared slides viewed", "share.revoke": "Share link revoked",
       "store.add": "Store added", "store.set": "Store changed", "store.remove": "Store removed", "store.sync": "Sync started",
       "image.set": "Slide changed", upload: "Upload started", "image.delete": "Slide deleted", "image.restore": "Slide restored", "image.retry": "Slide retried", "image.sign": "Link created", "task.submit": "Task submitted", "task.cancel": "Task cancelled",
     } as Record<string, string>,
