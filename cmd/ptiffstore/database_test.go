@@ -59,14 +59,15 @@ var (
 
 // enough are the flags that a command needs to get as far as opening the catalog.
 var enough = map[string][]string{
-	"grant add":  {"--user=x", "--role=viewer", "--everything"},
-	"image set":  {"--label=x"},
-	"pack":       {"--into=x"},
-	"token add":  {"--user=x"},
-	"store move": {"--to=s3://a"},
-	"store set":  {"--label=x"},
-	"user set":   {"--disabled"},
-	"group set":  {"--name=x"},
+	"grant add":    {"--user=x", "--role=viewer", "--everything"},
+	"image set":    {"--label=x"},
+	"pack":         {"--into=x"},
+	"token add":    {"--user=x"},
+	"share create": {"--user=x"},
+	"store move":   {"--to=s3://a"},
+	"store set":    {"--label=x"},
+	"user set":     {"--disabled"},
+	"group set":    {"--name=x"},
 }
 
 // commands returns all commands of the program, with valid arguments.

@@ -17,7 +17,7 @@ var serverTests = "^Test(" + strings.Join(strings.Fields(`
 	ManagedBucket ManagedStoreReturns NewCatalogIsSaid OldTables OlderProgram PicturesBecomePyramids Pooler
 	ProvisionedStore PythonClient Queues ReadOnlyDatabase Regions RestoreRefuses ServeArrival ServeBucket
 	ServeFailsToPrepare ServeFolders ServeGuard ServeImages ServeInsecure ServeLog ServeOIDC ServeOverwritten
-	ServeReplaced ServeRoutes ServeStates ServeStops ServeWithUsers SeveralHosts StoreMove SlowClients
+	ServeReplaced ServeRoutes ServeStates ServeStops ServeWithUsers SeveralHosts ShareCommands StoreMove SlowClients
 	SlowClientsOfTileserver TilesDuringImport Tileserver TileserverGuard TileserverHalfRequest
 	TileserverOfCentral TileserverOverwritten TileserverStops Traces UnixSockets UnsupportedTile
 	UpgradeBeside UploadToken VerifyCommand WaitForCatalog
