@@ -304,6 +304,7 @@ var accessTable = []struct {
 	{"GET /iiif/{version}/{image}/manifest.json", "/iiif/3/{image}/manifest.json", "", ownTiles},
 	{"GET /iiif/{version}/{image}/manifest.json", "/iiif/2/{image}/manifest.json", "", ownTiles.with(404)},
 	{"GET /iiif/{version}/cases/{accession}/manifest.json", "/iiif/3/cases/S26%2F1/manifest.json", "", loggedIn.with(404)},
+	{"GET /api/v1/images/{image}/references.json", "/api/v1/images/{image}/references.json", "", ownTiles},
 	{"GET /api/v1/images/{image}/file", "/api/v1/images/{image}/file", "", statuses{401, 403, 403, 403, 200, 403}},
 	{"GET /api/v1/images/{image}/file", "/api/v1/images/unknown/file", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"GET /api/v1/images/{image}/icc", "/api/v1/images/{image}/icc", "", ownTiles.with(404)},

@@ -142,5 +142,5 @@ func (a *API) RegisterPictures(mux httperr.Mux) {
 
 // pictureRoutes returns the routes of pictures other than tiles.
 func (a *API) pictureRoutes() []route {
-	return slices.Concat(pictureAPI{a}.routes(), colorAPI{a}.routes(), regionAPI{a}.routes(), downloadAPI{a}.routes(), originalAPI{a}.routes(), iiifAPI{a}.routes(), manifestAPI{iiifAPI{a}}.routes(), slideatlasAPI{a}.pictureRoutes(), dicomAPI{a}.studyRoutes())
+	return slices.Concat(pictureAPI{a}.routes(), colorAPI{a}.routes(), regionAPI{a}.routes(), downloadAPI{a}.routes(), originalAPI{a}.routes(), iiifAPI{a}.routes(), manifestAPI{iiifAPI{a}}.routes(), referenceAPI{iiifAPI{a}}.routes(), slideatlasAPI{a}.pictureRoutes(), dicomAPI{a}.studyRoutes())
 }

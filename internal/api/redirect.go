@@ -29,11 +29,12 @@ const sendOnAge = authz.MaxAccessTokenAge / 3
 // catalog if the file is on another server: viewers derive the URLs of tiles from the
 // description's URL, and can't do so if it has an access token in the query.
 var described = map[string]bool{
-	"GET /dzi/{file}":                           true,
-	"GET /iiif/{version}/{image}":               true,
-	"GET /iiif/{version}/{image}/info.json":     true,
-	"GET /iiif/{version}/{image}/manifest.json": true,
-	"GET /zoomify/{image}/ImageProperties.xml":  true,
+	"GET /dzi/{file}":                            true,
+	"GET /iiif/{version}/{image}":                true,
+	"GET /iiif/{version}/{image}/info.json":      true,
+	"GET /api/v1/images/{image}/references.json": true,
+	"GET /iiif/{version}/{image}/manifest.json":  true,
+	"GET /zoomify/{image}/ImageProperties.xml":   true,
 }
 
 // SendOn redirects the caller, who may see the requested tile, to the same path on the

@@ -101,7 +101,8 @@ var rules = map[string]rule{
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
 	"GET /api/v1/images/{image}/region":            {seeTiles, ofPicture, ""},
 	// Without labels the series has no patient data: see label.
-	"GET /api/v1/images/{image}/dicom": {seeLabel, ofPicture, showLabel},
+	"GET /api/v1/images/{image}/dicom":           {seeLabel, ofPicture, showLabel},
+	"GET /api/v1/images/{image}/references.json": {seeTiles, ofPicture, ""},
 	// Recorded by the handler, before the first byte: see originalAPI.
 	"GET /api/v1/images/{image}/file":    {mayFile, ofPicture, ""},
 	"GET /api/v1/images/{image}/icc":     {seeTiles, ofPicture, ""},
